@@ -1,0 +1,124 @@
+/**
+ * Addresses as numbers: IPv4 as an unsigned 32-bit `number`, IPv6 as an unsigned 128-bit `bigint`. Text is made for
+ * stream names, rows and people, always in the canonical form (dotted decimal; RFC 5952), because the name of a
+ * stream is the key of uniqueness: two spellings of one address must give one stream.
+ */
+import { Address4, Address6 } from 'ip-address'
+import * as O from 'fp-ts/lib/Option.js'
+
+/** An IPv4 address, uint32 in host order. */
+export type Ip4 = number
+
+/** An IPv6 address or prefix, unsigned 128 bits. */
+export type Ip6 = bigint
+
+/** Dotted decimal text of an IPv4 address. */
+export const ip4Text = (address: Ip4): string =>
+  `${address >>> 24}.${(address >>> 16) & 255}.${(address >>> 8) & 255}.${address & 255}`
+
+/** The IPv4 address written as four decimal octets; `none` for anything else (leading zeros, masks, names). */
+export const parseIp4 = (text: string): O.Option<Ip4> => {
+  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text)
+  if (match === null || !Address4.isValid(text)) return O.none
+  const [, a, b, c, d] = match
+  return O.some(((Number(a) << 24) | (Number(b) << 16) | (Number(c) << 8) | Number(d)) >>> 0)
+}
+
+/** Four octets in network order. */
+export const ip4Bytes = (address: Ip4): Uint8Array =>
+  Uint8Array.of(address >>> 24, (address >>> 16) & 255, (address >>> 8) & 255, address & 255)
+
+/** The address in the first four octets of `bytes`, network order. */
+export const ip4FromBytes = (bytes: Uint8Array): Ip4 =>
+  (((bytes[0] ?? 0) << 24) | ((bytes[1] ?? 0) << 16) | ((bytes[2] ?? 0) << 8) | (bytes[3] ?? 0)) >>> 0
+
+/**
+ * Text of an IPv6 address in the form of RFC 5952: lower case, no leading zeros, the longest run of two or more zero
+ * groups (the first of equals) as `::`. Written out here because it runs for every DHCPv6 lease.
+ */
+export const ip6Text = (address: Ip6): string => {
+  const groups = groupsOf(address)
+  let bestStart = -1
+  let bestLength = 1
+  for (let i = 0; i < 8; i++) {
+    let length = 0
+    while (i + length < 8 && groups[i + length] === 0) length++
+    if (length > bestLength) {
+      bestStart = i
+      bestLength = length
+    }
+    i += length
+  }
+  let text = ''
+  for (let i = 0; i < 8; i++) {
+    if (i === bestStart) {
+      text += '::'
+      i += bestLength - 1
+    } else {
+      if (text !== '' && !text.endsWith(':')) text += ':'
+      text += (groups[i] as number).toString(16)
+    }
+  }
+  return text
+}
+
+const groupsOf = (address: Ip6): number[] => {
+  const groups = new Array<number>(8)
+  const high = BigInt.asUintN(64, address >> 64n)
+  const low = BigInt.asUintN(64, address)
+  const words = [Number(high >> 32n), Number(high & 0xffffffffn), Number(low >> 32n), Number(low & 0xffffffffn)]
+  for (let i = 0; i < 4; i++) {
+    const word = words[i] as number
+    groups[2 * i] = word >>> 16
+    groups[2 * i + 1] = word & 0xffff
+  }
+  return groups
+}
+
+/** The IPv6 address in any of its valid spellings, without zone and without prefix length; else `none`. */
+export const parseIp6 = (text: string): O.Option<Ip6> => {
+  if (text.includes('/') || text.includes('%') || !Address6.isValid(text)) return O.none
+  return O.some(BigInt(new Address6(text).bigInt()))
+}
+
+/** Sixteen octets in network order. */
+export const ip6Bytes = (address: Ip6): Uint8Array => {
+  const bytes = new Uint8Array(16)
+  const view = new DataView(bytes.buffer)
+  view.setBigUint64(0, BigInt.asUintN(64, address >> 64n))
+  view.setBigUint64(8, BigInt.asUintN(64, address))
+  return bytes
+}
+
+/** The address in the first sixteen octets of `bytes`, network order; shorter input counts as zero. */
+export const ip6FromBytes = (bytes: Uint8Array): Ip6 => {
+  if (bytes.length < 16) return 0n
+  const view = new DataView(bytes.buffer, bytes.byteOffset, 16)
+  return (view.getBigUint64(0) << 64n) | view.getBigUint64(8)
+}
+
+/** The first address of the prefix of `length` bits (0 to 128) that `address` lies in. */
+export const ip6Network = (address: Ip6, length: number): Ip6 =>
+  (address >> BigInt(128 - length)) << BigInt(128 - length)
+
+/** The last address of the prefix of `length` bits (0 to 128) that `address` lies in. */
+export const ip6Last = (address: Ip6, length: number): Ip6 =>
+  ip6Network(address, length) | ((1n << BigInt(128 - length)) - 1n)
+
+/** Lower-case hexadecimal text without separators. */
+export const hexText = (bytes: Uint8Array): string => {
+  let text = ''
+  for (let i = 0; i < bytes.length; i++) text += HEX[bytes[i] as number]
+  return text
+}
+
+const HEX = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'))
+
+/** The octets of hexadecimal text; colons, dashes and dots between octets are passed over. `none` if it is not hex. */
+export const parseHex = (text: string): O.Option<Uint8Array> => {
+  const digits = text.replace(/[:.-]/g, '')
+  if (digits.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(digits)) return O.none
+  const bytes = new Uint8Array(digits.length / 2)
+  for (let i = 0; i < bytes.length; i++) bytes[i] = parseInt(digits.slice(2 * i, 2 * i + 2), 16)
+  return O.some(bytes)
+}
