@@ -29,6 +29,8 @@ export interface OptionDefinition {
   readonly rfc: string
   /** Wire conventions; where absent, DHCPv6 for the space `dhcp6` and DHCPv4 for every other. */
   readonly universe?: Universe
+  /** Whether `option-def` may define the option anew: Kea had no definition of it, or has come to one only lately. */
+  readonly replaceable?: true
 }
 
 /**
