@@ -1,0 +1,154 @@
+/**
+ * What a server knows of every stream: the state after the last event it has seen, and beside it what this server is
+ * about to write (offers that wait for their batch, grants on their way to the store). The replica answers nothing by
+ * itself; the store's unique key does. It only makes right answers quick.
+ */
+import type { Recorded, Revision } from '../domain/event-store.ts'
+import { NO_STREAM } from '../domain/event-store.ts'
+import type { Instant } from '../domain/instant.ts'
+import { evolve, vacant } from '../domain/lease.ts'
+import type { ClientKey, LeaseState, Used } from '../domain/lease.ts'
+import type { StreamName } from '../domain/stream.ts'
+import { DueList } from './due-list.ts'
+
+/** The last known state of a stream and the revision that made it; -1 when nothing ever happened. */
+export interface Entry {
+  readonly revision: Revision
+  readonly state: LeaseState
+}
+
+/** Told whenever what is known of a stream, or tentatively planned for it, may have changed. */
+export type ReplicaListener = (stream: StreamName) => void
+
+const unknown: Entry = { revision: NO_STREAM, state: vacant }
+
+/** The in-memory replica. All leases of all protocols are in one replica. */
+export class Replica {
+  readonly #entries = new Map<StreamName, { revision: Revision; state: Used }>()
+  readonly #tentative = new Map<StreamName, Used>()
+  readonly #byHolder = new Map<ClientKey, StreamName | StreamName[]>()
+  readonly #due = new DueList<StreamName>()
+  readonly #lapses = new DueList<StreamName>()
+  #listener: ReplicaListener = () => undefined
+
+  /** Streams that have at least one event. */
+  get size(): number {
+    return this.#entries.size
+  }
+
+  /** All streams with their state, in no particular order. */
+  entries(): IterableIterator<[StreamName, { readonly revision: Revision; readonly state: Used }]> {
+    return this.#entries.entries()
+  }
+
+  /** Streams that this server is about to write, or has offered without writing. */
+  tentativeStreams(): IterableIterator<StreamName> {
+    return this.#tentative.keys()
+  }
+
+  /** Calls `listener` on every change from now on; there is one listener. */
+  listen(listener: ReplicaListener): void {
+    this.#listener = listener
+  }
+
+  /** What the ledger says of a stream, as far as it has been read. */
+  get(stream: StreamName): Entry {
+    return this.#entries.get(stream) ?? unknown
+  }
+
+  /** The state to decide new offers on: what is about to be written, else what is known. */
+  effective(stream: StreamName): LeaseState {
+    return this.#tentative.get(stream) ?? this.get(stream).state
+  }
+
+  /** Takes in an event; `false` when this or a later one of its stream is known already. */
+  apply(recorded: Recorded): boolean {
+    const before = this.#entries.get(recorded.stream)
+    if (before !== undefined && recorded.revision <= before.revision) return false
+    this.load(recorded.stream, recorded.revision, evolve(before?.state ?? vacant, recorded.event) as Used)
+    return true
+  }
+
+  /** Sets a stream to a state that is known to stand at `revision`: from a snapshot, or from `apply`. */
+  load(stream: StreamName, revision: Revision, state: Used): void {
+    const before = this.#entries.get(stream)
+    const { holder } = state.lease
+    if (before === undefined) {
+      this.#entries.set(stream, { revision, state })
+      this.#index(holder, stream)
+    } else {
+      if (before.state.lease.holder !== holder) {
+        this.#unindex(before.state.lease.holder, stream)
+        this.#index(holder, stream)
+      }
+      before.revision = revision
+      before.state = state
+    }
+    if (state.status === 'bound' || state.status === 'declined') this.#due.add(state.lease.expiresAt, stream)
+    if (state.status === 'offered') this.#lapses.add(state.lease.expiresAt, stream)
+    this.#listener(stream)
+  }
+
+  /** Notes what this server is about to write, or an offer that it keeps to itself. */
+  plan(stream: StreamName, state: Used): void {
+    this.#tentative.set(stream, state)
+    if (state.status === 'offered') this.#lapses.add(state.lease.expiresAt, stream)
+    this.#listener(stream)
+  }
+
+  /** Forgets the plan for a stream: it came to pass, or will not. */
+  unplan(stream: StreamName): void {
+    if (this.#tentative.delete(stream)) this.#listener(stream)
+  }
+
+  /** Streams whose last holder is this client, whatever became of them since. */
+  heldBy(holder: ClientKey): ReadonlyArray<StreamName> {
+    const streams = this.#byHolder.get(holder)
+    return streams === undefined ? [] : typeof streams === 'string' ? [streams] : streams
+  }
+
+  /** Streams whose lease or probation ended before `before`; each is given once for each end. At most `countMax`. */
+  takeDue(before: Instant, countMax: number): StreamName[] {
+    return this.#due.take(before, countMax, (stream) => {
+      const { state } = this.get(stream)
+      return (state.status === 'bound' || state.status === 'declined') && state.lease.expiresAt < before
+    })
+  }
+
+  /** Puts a stream back on the list that `takeDue` reads, when its expiry could not be written. */
+  postpone(stream: StreamName, until: Instant): void {
+    this.#due.add(until, stream)
+  }
+
+  /** Lets go of offers that have lapsed. Returns the streams whose unwritten offers were dropped. */
+  lapse(now: Instant): StreamName[] {
+    const dropped: StreamName[] = []
+    const lapsed = this.#lapses.take(now, Infinity, () => true)
+    for (const stream of lapsed) {
+      const planned = this.#tentative.get(stream)
+      if (planned?.status === 'offered' && planned.lease.expiresAt <= now) {
+        this.#tentative.delete(stream)
+        dropped.push(stream)
+      }
+      this.#listener(stream)
+    }
+    return dropped
+  }
+
+  #index(holder: ClientKey, stream: StreamName): void {
+    const streams = this.#byHolder.get(holder)
+    if (streams === undefined) this.#byHolder.set(holder, stream)
+    else if (typeof streams === 'string') {
+      if (streams !== stream) this.#byHolder.set(holder, [streams, stream])
+    } else if (!streams.includes(stream)) streams.push(stream)
+  }
+
+  #unindex(holder: ClientKey, stream: StreamName): void {
+    const streams = this.#byHolder.get(holder)
+    if (streams === stream) this.#byHolder.delete(holder)
+    else if (Array.isArray(streams)) {
+      const others = streams.filter((other) => other !== stream)
+      this.#byHolder.set(holder, others.length === 1 ? (others[0] as StreamName) : others)
+    }
+  }
+}
