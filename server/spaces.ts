@@ -5,7 +5,7 @@
 import * as O from 'fp-ts/lib/Option.js'
 import { findFree, startingPlace } from '../domain/allocation.ts'
 import type { Instant } from '../domain/instant.ts'
-import type { ClientKey, LeaseState } from '../domain/lease.ts'
+import type { ClientKey } from '../domain/lease.ts'
 import { Occupancy } from '../domain/occupancy.ts'
 import { lease4Stream, lease6Stream, parseStream, prefix6Stream } from '../domain/stream.ts'
 import type { Category, Resource, StreamName } from '../domain/stream.ts'
