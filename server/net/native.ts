@@ -1,0 +1,101 @@
+import * as E from 'fp-ts/lib/Either.js'
+import type { Either } from 'fp-ts/lib/Either.js'
+import { createRequire } from 'node:module'
+import { endianness } from 'node:os'
+
+/**
+ * The few system calls that Node does not offer. Results below zero are `-errno`, as the kernel itself returns them.
+ * Numbers in socket options and addresses are in the machine's byte order.
+ */
+export interface Native {
+  /** socket(2), always close-on-exec and non-blocking. Returns the file descriptor. */
+  readonly socket: (domain: number, type: number, protocol: number) => number
+  readonly bind: (fd: number, address: Uint8Array) => number
+  /** setsockopt(2); a number is passed as a C int. */
+  readonly setOption: (fd: number, level: number, name: number, value: number | Uint8Array) => number
+  /** getsockopt(2) into `value`. Returns the octets written. */
+  readonly getOption: (fd: number, level: number, name: number, value: Uint8Array) => number
+  /** sendto(2) of the first `length` octets of `bytes`; never waits. Returns the octets sent. */
+  readonly sendTo: (fd: number, bytes: Uint8Array, length: number, address: Uint8Array) => number
+  readonly close: (fd: number) => number
+}
+
+/** The native calls, or a clause that says why they cannot be had. */
+export type NativeResult = Either<string, Native>
+
+/** Numbers from Linux' headers (asm-generic, which every platform that koffi is built for uses). */
+export const linux = {
+  AF_INET: 2,
+  AF_INET6: 10,
+  AF_PACKET: 17,
+  SOCK_DGRAM: 2,
+  SOL_SOCKET: 1,
+  SO_REUSEADDR: 2,
+  SO_BROADCAST: 6,
+  SO_RCVBUF: 8,
+  SO_REUSEPORT: 15,
+  SO_BINDTODEVICE: 25,
+  SO_RCVBUFFORCE: 33,
+  SO_MEMINFO: 55,
+  IPPROTO_IPV6: 41,
+  IPV6_V6ONLY: 26,
+  ETH_P_IP: 0x0800,
+} as const
+
+/** Whether the machine keeps the low octet first, for the fields of C structures. */
+export const littleEndian = endianness() === 'LE'
+
+const SOCK_NONBLOCK = 0x800
+const SOCK_CLOEXEC = 0x80000
+const MSG_DONTWAIT = 0x40
+
+let loaded: NativeResult | undefined
+
+/** Loads the native calls once. They exist on Linux where the package koffi has a build for the machine. */
+export const loadNative = (): NativeResult => {
+  loaded ??= load()
+  return loaded
+}
+
+type Koffi = typeof import('koffi')
+
+const load = (): NativeResult => {
+  if (process.platform !== 'linux') return E.left(`they are made for Linux and this is ${process.platform}`)
+  try {
+    // Loaded here and not by an import statement: where koffi has no build, the rest of the server still works.
+    const koffi = createRequire(import.meta.url)('koffi') as Koffi
+    return E.right(bindCalls(koffi))
+  } catch (error) {
+    const reason = (error as Error).message.split('\n')[0]
+    return E.left(`the package koffi does not load here (${reason})`)
+  }
+}
+
+const bindCalls = (koffi: Koffi): Native => {
+  const libc = koffi.load(null)
+  const socket = libc.func('int socket(int, int, int)')
+  const bind = libc.func('int bind(int, const void *, uint32_t)')
+  const setsockopt = libc.func('int setsockopt(int, int, int, const void *, uint32_t)')
+  const getsockopt = libc.func('int getsockopt(int, int, int, void *, void *)')
+  const sendto = libc.func('intptr_t sendto(int, const void *, size_t, int, const void *, uint32_t)')
+  const close = libc.func('int close(int)')
+  const orErrno = (result: number): number => (result < 0 ? -koffi.errno() : result)
+  const int = (value: number): Uint8Array => new Uint8Array(new Int32Array([value]).buffer)
+  return {
+    // Without close-on-exec, a child such as the embedded database would hold the DHCP port after our end.
+    socket: (domain, type, protocol) => orErrno(socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol)),
+    bind: (fd, address) => orErrno(bind(fd, address, address.length)),
+    setOption: (fd, level, name, value) => {
+      const bytes = typeof value === 'number' ? int(value) : value
+      return orErrno(setsockopt(fd, level, name, bytes, bytes.length))
+    },
+    getOption: (fd, level, name, value) => {
+      const length = int(value.length)
+      const result = orErrno(getsockopt(fd, level, name, value, length))
+      return result < 0 ? result : new DataView(length.buffer).getInt32(0, littleEndian)
+    },
+    sendTo: (fd, bytes, length, address) =>
+      orErrno(Number(sendto(fd, bytes, length, MSG_DONTWAIT, address, address.length))),
+    close: (fd) => orErrno(close(fd)),
+  }
+}

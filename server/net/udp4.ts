@@ -1,0 +1,78 @@
+import * as E from 'fp-ts/lib/Either.js'
+import { readFileSync } from 'node:fs'
+import { bindNative, bindPlain, wrapSocket } from './dgram-socket.ts'
+import { parseAddress4 } from './datagram4.ts'
+import { findInterface } from './interfaces.ts'
+import { linux, littleEndian, loadNative } from './native.ts'
+import type { NativeResult } from './native.ts'
+import { RECEIVE_BUFFER_BYTES } from './socket.ts'
+import type { DatagramSocket, OpenOptions, Opening } from './socket.ts'
+
+/** A bound IPv4 socket, allowed to send to the broadcast address. */
+export type Socket4 = DatagramSocket
+
+/** Options of {@link openUdp4}. */
+export interface Udp4Options extends OpenOptions {
+  /** Address to listen on; default 0.0.0.0. Broadcasts of clients without an address reach only 0.0.0.0. */
+  readonly address?: string
+}
+
+/**
+ * Opens a UDP socket for IPv4.
+ *
+ * With `interfaceName` the kernel binds it to the interface: it receives what arrives there, broadcasts from 0.0.0.0
+ * included (RFC 2131 §4.1), even while the interface has no address, and two interfaces never see each other's
+ * clients. Where native calls are missing, the socket listens on all interfaces instead and `notice` says so.
+ * Without `interfaceName` it is a plain socket on an address, for relays and loopback.
+ *
+ * Errors: `AddressInUse`, `PermissionDenied`, `NoSuchInterface`, `InterfaceDown`, `NoSuchAddress`, `SocketFailed`.
+ */
+export const openUdp4 =
+  (options: Udp4Options, native: NativeResult = loadNative()): Opening<Socket4> =>
+  async () => {
+    const { interfaceName, port, now, address = '0.0.0.0' } = options
+    if (interfaceName !== undefined) {
+      const found = findInterface(interfaceName)
+      if (E.isLeft(found)) return found
+    }
+    const binary = parseAddress4(address)
+    if (binary === undefined) return E.left({ _tag: 'NoSuchAddress', message: `${address} is not an IPv4 address` })
+    const plan = {
+      attempt: { family: 4 as const, address, port, interfaceName },
+      reuseAddress: options.reuseAddress ?? false,
+      reusePort: options.reusePort ?? false,
+      receiveBufferBytes: options.receiveBufferBytes ?? RECEIVE_BUFFER_BYTES,
+    }
+    if (E.isRight(native) && (interfaceName !== undefined || plan.receiveBufferBytes > systemReceiveBufferMax())) {
+      const bound = await bindNative(native.right, { ...plan, socketAddress: socketAddress4(binary, port) })
+      if (E.isLeft(bound)) return bound
+      return E.right(wrapSocket(bound.right, { interfaceName, now, native: native.right }))
+    }
+    const bound = await bindPlain(plan)
+    if (E.isLeft(bound)) return bound
+    return E.right(wrapSocket(bound.right, { now, notice: unboundNotice(interfaceName, native) }))
+  }
+
+const unboundNotice = (interfaceName: string | undefined, native: NativeResult): string | undefined =>
+  interfaceName === undefined || E.isRight(native)
+    ? undefined
+    : `the socket for ${interfaceName} listens on all interfaces: native socket calls are missing, ${native.left}`
+
+/** The largest receive buffer the system grants without privilege, octets; infinite where it is not known. */
+export const systemReceiveBufferMax = (): number => {
+  try {
+    return Number(readFileSync('/proc/sys/net/core/rmem_max', 'utf8'))
+  } catch {
+    return Infinity
+  }
+}
+
+/** struct sockaddr_in: family in machine order, port and address in network order, 8 octets of padding. */
+const socketAddress4 = (address: number, port: number): Uint8Array => {
+  const bytes = new Uint8Array(16)
+  const view = new DataView(bytes.buffer)
+  view.setUint16(0, linux.AF_INET, littleEndian)
+  view.setUint16(2, port)
+  view.setUint32(4, address)
+  return bytes
+}
