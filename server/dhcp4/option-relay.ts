@@ -2,43 +2,23 @@
  * The relay agent information option (82, RFC 3046): suboptions of one octet code and one octet length. They are read one
  * level deep; a suboption with options of its own (vendor specific, RFC 4243) stays as octets, so nothing here recurses.
  */
-import { Writer } from '../wire/writer.ts'
+import type { Either } from 'fp-ts/lib/Either.js'
+import { decodeSuboptions, encodeSuboptions } from '../options/suboptions.ts'
+import type { Suboptions } from '../options/suboptions.ts'
 import { OPTION4, RELAY_SUBOPTION } from './option-codes.ts'
 import type { Packet4 } from './packet.ts'
 
-/** Most suboptions of one option 82; an option has at most 255 octets before RFC 3396, and each takes two. */
-export const SUBOPTIONS_MAX = 127
-
 /** Content by code of suboption, in the order received; views of the option. */
-export type RelayAgent = ReadonlyMap<number, Uint8Array>
+export type RelayAgent = Suboptions
 
 /**
  * The suboptions of option 82; `null` when they are malformed (one reaches past the end, or there are too many). Unlike
- * options, they have no pad and no end. A repeated suboption counts as its first (RFC 3046 §2.0 does not join them).
+ * options they have no pad and no end, and of a repeated one the first counts: RFC 3046 §2.0 does not join them.
  */
-export const decodeRelayAgent = (option: Uint8Array): RelayAgent | null => {
-  const suboptions = new Map<number, Uint8Array>()
-  let at = 0
-  for (let count = 0; at < option.length; count++) {
-    if (count >= SUBOPTIONS_MAX || at + 2 > option.length) return null
-    const code = option[at] as number
-    const length = option[at + 1] as number
-    if (at + 2 + length > option.length) return null
-    if (!suboptions.has(code)) suboptions.set(code, option.subarray(at + 2, at + 2 + length))
-    at += 2 + length
-  }
-  return suboptions
-}
+export const decodeRelayAgent = (option: Uint8Array): RelayAgent | null => decodeSuboptions(4, option)
 
-/** Octets of option 82 with the suboptions in the given order; `null` when one is longer than 255 octets. */
-export const encodeRelayAgent = (suboptions: RelayAgent): Uint8Array | null => {
-  const out = new Writer(64)
-  for (const [code, value] of suboptions) {
-    if (value.length > 0xff) return null
-    out.u8(code).u8(value.length).bytes(value)
-  }
-  return out.finish()
-}
+/** Octets of option 82 with the suboptions in the given order; the left side says which is longer than 255 octets. */
+export const encodeRelayAgent = (suboptions: RelayAgent): Either<string, Uint8Array> => encodeSuboptions(4, suboptions)
 
 /** The suboptions of a packet; `undefined` without option 82 or when that is malformed (it is still echoed as it is). */
 export const relayAgentOf = (packet: Packet4): RelayAgent | undefined => {
