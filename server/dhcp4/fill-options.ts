@@ -1,0 +1,166 @@
+/** The options of a reply: which are sent, and whose value counts. */
+import { ip4Bytes } from '../../domain/address.ts'
+import { INFINITE_SEC } from '../../domain/instant.ts'
+import type { ClientClass4, Dhcp4, OptionSet, OptionValue, Subnet4, Timers } from '../config/model.ts'
+import { Writer } from '../wire/writer.ts'
+import { clientFqdn, encodeClientFqdn, parameterRequestList } from './option-access.ts'
+import { MESSAGE_TYPE, OPTION4 } from './option-codes.ts'
+import type { Exchange4, Reply4 } from './exchange.ts'
+
+/** Options that Kea sends whenever they are configured, asked for or not: nearly every client needs them. */
+const BASIC = [OPTION4.routers, OPTION4.domainNameServers, OPTION4.domainName] as const
+
+/** Codes that the server writes itself; a configured value does not replace them. */
+const OWN: ReadonlySet<number> = new Set([
+  OPTION4.pad,
+  OPTION4.requestedAddress,
+  OPTION4.leaseTime,
+  OPTION4.overload,
+  OPTION4.messageType,
+  OPTION4.serverIdentifier,
+  OPTION4.parameterRequestList,
+  OPTION4.maxMessageSize,
+  OPTION4.clientIdentifier,
+  OPTION4.relayAgent,
+  OPTION4.rapidCommit,
+  OPTION4.end,
+])
+
+/**
+ * Options of a reply in the order in which they are wanted (RFC 2131 §4.3.1, table 3): those of the protocol, what the
+ * client asked for in its order, then what is sent regardless. Scopes in Kea's precedence: reservation, pool, subnet and
+ * network, classes in the order of the configuration, global.
+ */
+export const fillOptions4 = (config: Dhcp4, reply: Reply4): Map<number, Uint8Array> => {
+  const { exchange, subnet } = reply
+  const options = new Map<number, Uint8Array>()
+  options.set(OPTION4.messageType, Uint8Array.of(reply.messageType))
+  options.set(OPTION4.serverIdentifier, ip4Bytes(exchange.serverId))
+  const identifier = exchange.packet.options.get(OPTION4.clientIdentifier)
+  if (identifier !== undefined && config.echoClientId) options.set(OPTION4.clientIdentifier, identifier)
+  if (reply.messageType === MESSAGE_TYPE.nak) {
+    if (reply.message !== undefined) options.set(OPTION4.message, new TextEncoder().encode(reply.message))
+  } else {
+    if (reply.leaseTimeSec !== undefined) addTimes(options, subnet.timers, reply.leaseTimeSec)
+    addConfigured(options, scopesOf(config, reply), exchange)
+    if (!options.has(OPTION4.subnetMask)) options.set(OPTION4.subnetMask, maskOf(subnet))
+    addNames(options, reply)
+  }
+  addRelayAgent(options, exchange)
+  return options
+}
+
+const maskOf = (subnet: Subnet4): Uint8Array =>
+  ip4Bytes(subnet.prefixLength === 0 ? 0 : (-1 << (32 - subnet.prefixLength)) >>> 0)
+
+const seconds = (value: number): Uint8Array => new Writer(4).u32(value).finish()
+
+/** Lease time and, where configured, T1 and T2 as long as they are below it (RFC 2131 §4.4.5). */
+const addTimes = (options: Map<number, Uint8Array>, timers: Timers, leaseTimeSec: number): void => {
+  options.set(OPTION4.leaseTime, seconds(leaseTimeSec))
+  const { renew, rebind } = teeTimes(timers, leaseTimeSec)
+  if (renew !== undefined) options.set(OPTION4.renewalTime, seconds(renew))
+  if (rebind !== undefined) options.set(OPTION4.rebindingTime, seconds(rebind))
+}
+
+/**
+ * T1 and T2 in seconds for a lease of this length: the configured ones, or fractions of it where `calculate-tee-times` is
+ * on; undefined where the client shall choose. T1 stays below T2, and T2 below the lease.
+ */
+export const teeTimes = (timers: Timers, leaseTimeSec: number): { renew?: number; rebind?: number } => {
+  if (leaseTimeSec === INFINITE_SEC) return {}
+  const share = (fraction: number): number | undefined =>
+    timers.calculateTeeTimes ? Math.floor(leaseTimeSec * fraction) : undefined
+  const rebind = timers.rebindSec ?? share(timers.t2Percent)
+  const renew = timers.renewSec ?? share(timers.t1Percent)
+  const rebindFits = rebind !== undefined && rebind < leaseTimeSec
+  const renewFits = renew !== undefined && renew < (rebindFits ? rebind : leaseTimeSec)
+  return { ...(renewFits ? { renew } : {}), ...(rebindFits ? { rebind } : {}) }
+}
+
+const scopesOf = (config: Dhcp4, reply: Reply4): OptionSet[] => {
+  const { exchange, subnet, poolOptions } = reply
+  const scopes: OptionSet[] = []
+  if (exchange.reservation !== undefined) scopes.push(exchange.reservation.options)
+  scopes.push(poolOptions ?? subnet.options)
+  for (const clientClass of classesOf(config, exchange)) scopes.push(clientClass.options)
+  scopes.push(config.options)
+  return scopes
+}
+
+/** The configured classes that the client is in, in the order of the configuration. */
+export const classesOf = (config: Dhcp4, exchange: Exchange4): ClientClass4[] =>
+  config.classes.filter((clientClass) => exchange.classes.has(clientClass.name))
+
+const valueIn = (scopes: ReadonlyArray<OptionSet>, code: number): OptionValue | undefined => {
+  for (const scope of scopes) {
+    const value = scope.standard.get(code)
+    if (value !== undefined) return value.neverSend ? undefined : value
+  }
+  return undefined
+}
+
+const addConfigured = (
+  options: Map<number, Uint8Array>,
+  scopes: ReadonlyArray<OptionSet>,
+  exchange: Exchange4,
+): void => {
+  const add = (code: number): void => {
+    if (OWN.has(code) || options.has(code)) return
+    const value = valueIn(scopes, code)
+    if (value !== undefined) options.set(code, value.bytes)
+  }
+  for (const code of parameterRequestList(exchange.packet) ?? []) add(code)
+  for (const code of BASIC) add(code)
+  for (const scope of scopes) for (const code of scope.always) add(code)
+  addVendor(options, scopes, exchange)
+}
+
+/** Vendor-identifying options of the enterprises that the client named in option 124 or 125 (RFC 3925). */
+const addVendor = (options: Map<number, Uint8Array>, scopes: ReadonlyArray<OptionSet>, exchange: Exchange4): void => {
+  if (options.has(OPTION4.vendorIdentifyingOptions)) return
+  const out = new Writer(64)
+  for (const enterprise of enterprisesOf(exchange)) {
+    const values = new Map<number, OptionValue>()
+    for (const scope of scopes) {
+      for (const [code, value] of scope.vendor.get(enterprise) ?? []) if (!values.has(code)) values.set(code, value)
+    }
+    const inner = new Writer(64)
+    for (const [code, value] of values) {
+      if (!value.neverSend && value.bytes.length < 256) inner.u8(code).u8(value.bytes.length).bytes(value.bytes)
+    }
+    if (inner.length > 0 && inner.length < 256) out.u32(enterprise).u8(inner.length).bytes(inner.finish())
+  }
+  if (out.length > 0) options.set(OPTION4.vendorIdentifyingOptions, out.finish())
+}
+
+const enterprisesOf = ({ packet }: Exchange4): ReadonlySet<number> => {
+  const found = new Set<number>()
+  for (const code of [OPTION4.vendorIdentifyingOptions, OPTION4.vendorIdentifyingClass]) {
+    const bytes = packet.options.get(code)
+    if (bytes === undefined) continue
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    for (let at = 0; at + 5 <= bytes.length; at += 5 + view.getUint8(at + 4)) found.add(view.getUint32(at))
+  }
+  return found
+}
+
+/** The name that the client has here: option 81 is answered in its form, without updates done (RFC 4702 §4); else option 12. */
+const addNames = (options: Map<number, Uint8Array>, reply: Reply4): void => {
+  const { exchange } = reply
+  const asked = clientFqdn(exchange.packet)
+  const reserved = exchange.reservation?.hostname
+  if (asked !== undefined) {
+    const name = reserved ?? asked.name
+    const partial = reserved === undefined ? asked.partial : !reserved.includes('.')
+    const overridden = asked.server
+    const answer = encodeClientFqdn({ ...asked, name, partial, server: false, overridden, noUpdate: true })
+    if (answer !== undefined) options.set(OPTION4.clientFqdn, answer)
+  } else if (reserved !== undefined) options.set(OPTION4.hostName, new TextEncoder().encode(reserved))
+}
+
+/** Echoes option 82 whole (RFC 3046 §2.2). */
+const addRelayAgent = (options: Map<number, Uint8Array>, exchange: Exchange4): void => {
+  const agent = exchange.packet.options.get(OPTION4.relayAgent)
+  if (agent !== undefined && exchange.packet.giaddr !== 0) options.set(OPTION4.relayAgent, agent)
+}

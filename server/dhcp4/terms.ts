@@ -1,0 +1,81 @@
+/** Which addresses of a subnet a client may have, and on which terms. */
+import { clientKey4 } from './client.ts'
+import type { ClientClass4, ClassRules, Dhcp4, Lifetimes, Pool4, Reservation4, Subnet4 } from '../config/model.ts'
+import type { Relay, Terms } from '../../domain/lease.ts'
+import type { Exchange4 } from './exchange.ts'
+import { classesOf } from './fill-options.ts'
+import { leaseTime } from './option-access.ts'
+import { subnetContains } from './subnets.ts'
+
+/** Whether a client of these classes is let into a pool or subnet. */
+export const admits = (rules: ClassRules, classes: ReadonlySet<string>): boolean =>
+  rules.clientClasses.length === 0 || rules.clientClasses.some((name) => classes.has(name))
+
+/** The pool of a subnet that an address lies in. */
+export const poolOf = (subnet: Subnet4, address: number): Pool4 | undefined =>
+  subnet.pools.find((pool) => address >= pool.first && address <= pool.last)
+
+/** The reserved address of the client if it belongs to this subnet. */
+export const reservedAddress = (exchange: Exchange4, subnet: Subnet4): number | undefined => {
+  const address = exchange.reservation?.address
+  return address !== undefined && subnetContains(subnet, address) ? address : undefined
+}
+
+/** Lifetime bounds in force: those of the first class that has any, else the subnet's. */
+const lifetimesOf = (classes: ReadonlyArray<ClientClass4>, subnet: Subnet4): Lifetimes =>
+  classes.find((clientClass) => clientClass.validLifetime !== undefined)?.validLifetime ?? subnet.validLifetime
+
+/**
+ * The terms for a client in a subnet: its key there, and the lifetime it asked for within the bounds, the default if it
+ * asked for none, the shortest if the subnet is `crowded`. A message that came without the relay keeps what the relay
+ * said before (`relayBefore`), so that every event tells where the client is connected.
+ */
+export const terms4 = (
+  config: Dhcp4,
+  exchange: Exchange4,
+  subnet: Subnet4,
+  poolId: number,
+  crowded: boolean,
+  relayBefore: Relay | undefined,
+): Terms => {
+  const { client, packet } = exchange
+  const bounds = lifetimesOf(classesOf(config, exchange), subnet)
+  const asked = leaseTime(packet)
+  const wanted = asked === undefined ? bounds.default : Math.min(Math.max(asked, bounds.min), bounds.max)
+  return {
+    clientId: client.clientId,
+    duid: undefined,
+    fqdnForward: undefined,
+    fqdnReverse: undefined,
+    holder: clientKey4(client, subnet.matchClientId),
+    hostname: exchange.reservation?.hostname ?? client.hostname,
+    hwAddress: client.hwAddress,
+    hwSource: undefined,
+    hwType: client.hwType,
+    iaid: undefined,
+    poolId,
+    preferredLifetimeSec: undefined,
+    relay: client.relay ?? relayBefore,
+    subnetId: subnet.id,
+    transactionId: packet.xid,
+    userContext: undefined,
+    validLifetimeSec: crowded ? bounds.min : wanted,
+  }
+}
+
+/** Reservations that keep an address of a subnet for one client. */
+export interface ReservedAddresses {
+  readonly ownerOf: (address: number) => ReadonlyArray<Reservation4>
+}
+
+/** Indexes reserved addresses, so that nobody else is given one. */
+export const indexReservedAddresses = (config: Dhcp4): ReservedAddresses => {
+  const owners = new Map<number, Reservation4[]>()
+  const add = (reservation: Reservation4): void => {
+    if (reservation.address === undefined) return
+    owners.set(reservation.address, [...(owners.get(reservation.address) ?? []), reservation])
+  }
+  for (const subnet of config.subnets) if (subnet.reservationModes.inSubnet) subnet.reservations.forEach(add)
+  config.globalReservations.forEach(add)
+  return { ownerOf: (address) => owners.get(address) ?? [] }
+}
