@@ -1,0 +1,97 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { findFree, startingPlace } from '../../domain/allocation.ts'
+import { Occupancy } from '../../domain/occupancy.ts'
+
+describe('Occupancy', () => {
+  it('says what a plain set says, whatever is added and deleted', () => {
+    const size = fc.integer({ min: 1, max: 5000 })
+    const steps = fc.array(fc.tuple(fc.boolean(), fc.nat(4999)), { maxLength: 400 })
+    fc.assert(
+      fc.property(size, steps, fc.nat(4999), (places, changes, from) => {
+        const occupancy = new Occupancy(places)
+        const model = new Set<number>()
+        for (const [add, at] of changes) {
+          const place = at % places
+          if (add) {
+            occupancy.add(place)
+            model.add(place)
+          } else {
+            occupancy.delete(place)
+            model.delete(place)
+          }
+        }
+        let expected = from
+        while (model.has(expected)) expected++
+        expect(occupancy.taken).toBe(model.size)
+        expect(occupancy.nextFree(from)).toBe(expected < places ? expected : -1)
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  it.each([32, 33, 1024, 1025, 40_000])('finds the only gap in a pool of %i, and nothing when it is full', (size) => {
+    const occupancy = new Occupancy(size)
+    for (let place = 0; place < size; place++) occupancy.add(place)
+    expect(occupancy.nextFree(0)).toBe(-1)
+    for (const gap of [0, 1, 31, Math.floor(size / 2), size - 1]) {
+      occupancy.delete(gap)
+      expect(occupancy.nextFree(0)).toBe(gap)
+      expect(occupancy.nextFree(gap + 1)).toBe(-1)
+      occupancy.add(gap)
+    }
+  })
+
+  it('keeps huge pools sparse', () => {
+    const occupancy = new Occupancy(2 ** 52)
+    const far = 2 ** 51 + 12345
+    for (let i = 0; i < 100; i++) occupancy.add(far + i)
+    expect(occupancy.nextFree(far)).toBe(far + 100)
+    expect(occupancy.nextFree(2 ** 52 - 1)).toBe(2 ** 52 - 1)
+    for (let i = 0; i < 100; i++) occupancy.delete(far + i)
+    expect(occupancy.taken).toBe(0)
+    expect(occupancy.nextFree(far)).toBe(far)
+  })
+})
+
+describe('allocation', () => {
+  it('begins where the client’s key says, the same every time and inside the pool', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.nat(), fc.integer({ min: 1, max: 2 ** 52 }), (holder, subnetId, size) => {
+        const place = startingPlace(holder, subnetId, size)
+        expect(place).toBe(startingPlace(holder, subnetId, size))
+        expect(place >= 0 && place < size && Number.isInteger(place)).toBe(true)
+      }),
+    )
+  })
+
+  it('spreads clients evenly', () => {
+    const counts = new Array<number>(64).fill(0)
+    for (let i = 0; i < 64_000; i++) {
+      const place = startingPlace(`hw:1:0200${i.toString(16).padStart(8, '0')}`, 7, 64)
+      counts[place] = (counts[place] ?? 0) + 1
+    }
+    // 1,000 expected in each; five standard deviations are about 158.
+    for (const count of counts) expect(Math.abs(count - 1000)).toBeLessThan(160)
+  })
+
+  it('goes through all pools from any start and wraps round', () => {
+    const sizes = fc.array(fc.integer({ min: 1, max: 70 }), { minLength: 1, maxLength: 4 })
+    fc.assert(
+      fc.property(sizes, fc.nat(), (lengths, seed) => {
+        const spaces = lengths.map((length) => new Occupancy(length))
+        const total = lengths.reduce((a, b) => a + b, 0)
+        const seen = new Set<string>()
+        for (let i = 0; i < total; i++) {
+          const found = findFree(spaces, (seed + i * 7) % total)
+          if (found === undefined) throw new Error('nothing found although something is free')
+          seen.add(`${found.space}/${found.place}`)
+          spaces[found.space]?.add(found.place)
+        }
+        expect(seen.size).toBe(total)
+        expect(findFree(spaces, seed % total)).toBeUndefined()
+      }),
+      { numRuns: 100 },
+    )
+  })
+})
