@@ -1,0 +1,102 @@
+/** The classes of a client and the reservation made for it. */
+import { hexText } from '../../domain/address.ts'
+import type { Dhcp4, Identifier4, Reservation4, Subnet4 } from '../config/model.ts'
+import type { Arrival4 } from './exchange.ts'
+import { clientIdentifier, printableText } from './option-access.ts'
+import { OPTION4, RELAY_SUBOPTION } from './option-codes.ts'
+import type { RelayAgent } from './option-relay.ts'
+import type { Packet4 } from './packet.ts'
+
+/** The reservation for the sender of a message: that of the subnets of its link, in their order, else a global one. */
+export type ReservationIndex4 = (
+  subnets: ReadonlyArray<Subnet4>,
+  packet: Packet4,
+  agent: RelayAgent | undefined,
+) => Reservation4 | undefined
+
+/** Indexes reservations by identifier; identifiers are tried in the order of `host-reservation-identifiers`. */
+export const indexClientReservations4 = (config: Dhcp4): ReservationIndex4 => {
+  const bySubnet = new Map<number, Map<string, Reservation4>>()
+  for (const subnet of config.subnets) {
+    if (subnet.reservationModes.inSubnet) bySubnet.set(subnet.id, indexed(subnet.reservations))
+  }
+  const global = indexed(config.globalReservations)
+  const none = global.size === 0 && [...bySubnet.values()].every((index) => index.size === 0)
+  if (none) return () => undefined
+  return (subnets, packet, agent) => {
+    const keys = config.hostIdentifiers.map((type) => keyOf(type, identifierOf(type, packet, agent)))
+    const find = (index: Map<string, Reservation4> | undefined): Reservation4 | undefined => {
+      for (const key of keys) {
+        const found = key === undefined ? undefined : index?.get(key)
+        if (found !== undefined) return found
+      }
+      return undefined
+    }
+    for (const subnet of subnets) {
+      const found = find(bySubnet.get(subnet.id))
+      if (found !== undefined) return found
+    }
+    return subnets[0]?.reservationModes.global ? find(global) : undefined
+  }
+}
+
+const indexed = (reservations: readonly Reservation4[]): Map<string, Reservation4> =>
+  new Map(reservations.map((one) => [`${one.identifierType}/${hexText(one.identifier)}`, one]))
+
+const keyOf = (type: Identifier4, identifier: Uint8Array | undefined): string | undefined =>
+  identifier === undefined ? undefined : `${type}/${hexText(identifier)}`
+
+/** RFC 4361 §6.1: a client identifier of type 255 is an IAID of four octets and a DUID. */
+const RFC4361_TYPE = 255
+const RFC4361_DUID_AT = 5
+
+const identifierOf = (type: Identifier4, packet: Packet4, agent: RelayAgent | undefined): Uint8Array | undefined => {
+  const clientId = clientIdentifier(packet)
+  switch (type) {
+    case 'hw-address':
+      return packet.chaddr.length > 0 ? packet.chaddr : undefined
+    case 'client-id':
+      return clientId
+    case 'circuit-id':
+      return agent?.get(RELAY_SUBOPTION.circuitId)
+    case 'duid':
+      return clientId?.[0] === RFC4361_TYPE ? clientId.subarray(RFC4361_DUID_AT) : undefined
+  }
+}
+
+/** What a message is classified by. */
+export interface Classified4 {
+  readonly packet: Packet4
+  readonly agent: RelayAgent | undefined
+  readonly arrival: Arrival4
+  readonly reservation: Reservation4 | undefined
+  readonly subnet: Subnet4
+}
+
+/**
+ * The classes of a client, in Kea's order: those of every client and of its vendor class, those of its reservation, those
+ * whose test it passes, and last the additional ones that its subnet lists.
+ */
+export const classify4 = (config: Dhcp4, about: Classified4): ReadonlySet<string> => {
+  const { packet, reservation, subnet } = about
+  const classes = new Set<string>(['ALL'])
+  const vendor = packet.options.get(OPTION4.vendorClassIdentifier)
+  const vendorText = vendor === undefined ? undefined : printableText(vendor)
+  if (vendorText !== undefined) classes.add(`VENDOR_CLASS_${vendorText}`)
+  classes.add(reservation === undefined ? 'UNKNOWN' : 'KNOWN')
+  for (const name of reservation?.clientClasses ?? []) classes.add(name)
+  if (config.classes.length === 0) return classes
+  const accessor = classAccessor4(about, classes)
+  for (const { name, test, onlyInAdditionalList } of config.classes) {
+    if (!onlyInAdditionalList && test?.(accessor)) classes.add(name)
+  }
+  for (const name of subnet.additionalClasses) {
+    const listed = config.classes.find((candidate) => candidate.name === name)
+    if (listed !== undefined && (listed.test === undefined || listed.test(accessor))) classes.add(name)
+  }
+  return classes
+}
+
+const classAccessor4 = ({ packet }: Classified4, _classes: ReadonlySet<string>) => ({
+  option: (code: number) => packet.options.get(code),
+})

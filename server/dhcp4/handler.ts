@@ -1,0 +1,174 @@
+/**
+ * The way of a DHCPv4 datagram: octets, checks, subnet, classes, reservation, the decision, the reply's octets. The order
+ * of the steps is the policy. Whatever cannot be answered is counted by reason and dropped; nothing throws.
+ */
+import * as E from 'fp-ts/lib/Either.js'
+import { ip4FromBytes } from '../../domain/address.ts'
+import type { Instant } from '../../domain/instant.ts'
+import type { Dhcp4 } from '../config/model.ts'
+import type { Counters } from '../counters.ts'
+import type { Logger } from '../logger.ts'
+import { classify4, indexClientReservations4 } from './classify.ts'
+import type { ReservationIndex4 } from './classify.ts'
+import { readClient4 } from './client.ts'
+import type { Arrival4, Drop4, Exchange4, Verdict4 } from './exchange.ts'
+import { messageType } from './option-access.ts'
+import { BOOT_OP, MESSAGE_TYPE, OPTION4 } from './option-codes.ts'
+import { decodeRelayAgent, serverIdOverride } from './option-relay.ts'
+import type { RelayAgent } from './option-relay.ts'
+import { decodePacket4 } from './packet.ts'
+import type { Packet4 } from './packet.ts'
+import { destination4, encodeReply4 } from './reply.ts'
+import type { Destination4, Ports4 } from './reply.ts'
+import type { Service4 } from './service.ts'
+import { indexSubnets4 } from './subnets.ts'
+import type { SubnetIndex4 } from './subnets.ts'
+
+/** Sends the octets of a reply to where it goes. Never throws. */
+export type Send4 = (bytes: Uint8Array, to: Destination4) => void
+
+/** What a handler is made of. */
+export interface Handler4Options {
+  readonly config: Dhcp4
+  readonly service: Service4
+  readonly ports: Ports4
+  readonly now: () => Instant
+  readonly counters: Counters
+  readonly log: Logger
+  /** Exchanges that wait for the ledger; beyond three quarters of it DISCOVERs are dropped, beyond it everything. */
+  readonly queueMax: number
+  /** A reply that took longer is not sent: the client has asked again. ms. */
+  readonly packetAgeMsMax: number
+  /** Whether this server answers the client at all, when servers share the load. */
+  readonly answers: (packet: Packet4) => boolean
+}
+
+/** Handles DHCPv4 datagrams under one configuration. */
+export class Handler4 {
+  readonly #options: Handler4Options
+  readonly #subnets: SubnetIndex4
+  readonly #reservations: ReservationIndex4
+  readonly #configuredServerId: number | undefined
+  #waiting = 0
+
+  constructor(options: Handler4Options) {
+    this.#options = options
+    this.#subnets = indexSubnets4(options.config)
+    this.#reservations = indexClientReservations4(options.config)
+    const identifier = options.config.options.standard.get(OPTION4.serverIdentifier)?.bytes
+    this.#configuredServerId = identifier?.length === 4 ? ip4FromBytes(identifier) : undefined
+  }
+
+  /** Exchanges that wait for the ledger. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
+  /** Takes one datagram. The octets must not change until the exchange is over. */
+  handle(bytes: Uint8Array, arrival: Arrival4, send: Send4): void {
+    const { counters, log } = this.#options
+    const decoded = decodePacket4(bytes)
+    if (E.isLeft(decoded)) {
+      counters.add(`dhcp4.malformed.${decoded.left._tag}`)
+      return
+    }
+    try {
+      this.#process(decoded.right, arrival, send)
+    } catch (error) {
+      // A defect of ours must not let one packet stop the service for all; it is loud in the log.
+      counters.add('dhcp4.drop.defect')
+      log.error(
+        { error: String(error), stack: error instanceof Error ? error.stack : undefined },
+        'a packet hit a defect',
+      )
+    }
+  }
+
+  #process(packet: Packet4, arrival: Arrival4, send: Send4): void {
+    const { counters, service, now, log } = this.#options
+    const exchange = this.#prepare(packet, arrival)
+    if (typeof exchange === 'string') {
+      counters.add(`dhcp4.drop.${exchange}`)
+      return
+    }
+    counters.add(`dhcp4.received.${TYPE_NAMES[exchange.messageType] ?? 'other'}`)
+    const drop = this.#overload(exchange)
+    if (drop !== undefined) {
+      counters.add(`dhcp4.drop.${drop}`)
+      return
+    }
+    const verdict = service.handle(exchange)
+    if (!(verdict instanceof Promise)) {
+      this.#conclude(verdict, send)
+      return
+    }
+    const began = now()
+    this.#waiting++
+    verdict
+      .then((settled) => {
+        const late = now() - began > this.#options.packetAgeMsMax && 'reply' in settled
+        this.#conclude(late ? { drop: 'tooLate' } : settled, send)
+      })
+      .catch((error: unknown) => {
+        counters.add('dhcp4.drop.defect')
+        log.error(
+          { error: String(error), stack: error instanceof Error ? error.stack : undefined },
+          'an exchange hit a defect',
+        )
+      })
+      .finally(() => {
+        this.#waiting--
+      })
+  }
+
+  #overload(exchange: Exchange4): Drop4 | undefined {
+    const { queueMax } = this.#options
+    const first = exchange.messageType === MESSAGE_TYPE.discover
+    return this.#waiting >= (first ? (queueMax * 3) / 4 : queueMax) ? 'overloaded' : undefined
+  }
+
+  #conclude(verdict: Verdict4, send: Send4): void {
+    const { config, counters, ports } = this.#options
+    if ('drop' in verdict) {
+      counters.add(`dhcp4.drop.${verdict.drop}`)
+      return
+    }
+    const { reply } = verdict
+    counters.add(`dhcp4.sent.${TYPE_NAMES[reply.messageType] ?? 'other'}`)
+    send(encodeReply4(config, reply), destination4(reply, ports))
+  }
+
+  #prepare(packet: Packet4, arrival: Arrival4): Exchange4 | Drop4 {
+    if (packet.op !== BOOT_OP.request) return 'notRequest'
+    const type = messageType(packet)
+    if (type === undefined) return 'noMessageType'
+    const agent = relayAgent(packet)
+    if (agent === null) return 'badRelayAgent'
+    const client = readClient4(packet, agent)
+    if (client === undefined) return 'noClientIdentity'
+    if (!this.#options.answers(packet)) return 'anotherServersShare'
+    const subnets = this.#subnets.select(packet, agent, arrival)
+    const [selected] = subnets
+    if (selected === undefined) return 'noSubnet'
+    const reservation = this.#reservations(subnets, packet, agent)
+    const classes = classify4(this.#options.config, { packet, agent, arrival, reservation, subnet: selected })
+    if (classes.has('DROP')) return 'classDrop'
+    const override = agent === undefined ? undefined : serverIdOverride(agent)
+    const configured = serverIdOf(selected.options.standard.get(OPTION4.serverIdentifier)?.bytes)
+    const serverId = override ?? configured ?? this.#configuredServerId ?? arrival.localAddress
+    return { packet, messageType: type, arrival, agent, serverId, subnets, client, classes, reservation }
+  }
+}
+
+const serverIdOf = (bytes: Uint8Array | undefined): number | undefined =>
+  bytes?.length === 4 ? ip4FromBytes(bytes) : undefined
+
+/** Option 82 read; `undefined` without it, `null` when it is malformed. */
+const relayAgent = (packet: Packet4): RelayAgent | undefined | null => {
+  const option = packet.options.get(OPTION4.relayAgent)
+  return option === undefined ? undefined : decodeRelayAgent(option)
+}
+
+const TYPE_NAMES: Readonly<Record<number, string>> = Object.fromEntries(
+  Object.entries(MESSAGE_TYPE).map(([name, code]) => [code, name]),
+)

@@ -1,0 +1,63 @@
+/** The service's logger: readable on a terminal, JSON lines elsewhere, where Kea's `loggers` say. */
+import pino from 'pino'
+import type { Logger as Pino, Level } from 'pino'
+import pretty from 'pino-pretty'
+import type { LoggerConfig } from './config/model.ts'
+
+/** Kea's severities in pino's words. */
+const LEVELS: Readonly<Record<LoggerConfig['severity'], Level | 'silent'>> = {
+  DEBUG: 'debug',
+  INFO: 'info',
+  WARN: 'warn',
+  ERROR: 'error',
+  FATAL: 'fatal',
+  NONE: 'silent',
+}
+
+const ORDER: ReadonlyArray<Level> = ['trace', 'debug', 'info', 'warn', 'error', 'fatal']
+
+/** A logger, and what must be called before the process ends so that nothing is lost. */
+export interface ServiceLog {
+  readonly log: Pino
+  readonly flush: () => void
+}
+
+/**
+ * Opens the outputs of the configuration; without any, standard output. Of several loggers the most talkative severity
+ * counts, since the service is one process with one log.
+ */
+export const openLog = (loggers: readonly LoggerConfig[], terminal: boolean): ServiceLog => {
+  const outputs = new Set(loggers.flatMap((logger) => logger.outputs.map(({ output }) => output)))
+  if (outputs.size === 0) outputs.add('stdout')
+  const level = levelOf(loggers)
+  const streams = [...outputs].map((output) => openOutput(output, terminal))
+  const destinations = streams.map((stream) => ({ stream, level: level === 'silent' ? ('fatal' as const) : level }))
+  const log = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.multistream(destinations))
+  return { log, flush: () => streams.forEach((stream) => stream.flushSync?.()) }
+}
+
+const levelOf = (loggers: readonly LoggerConfig[]): Level | 'silent' => {
+  const levels = loggers.map((logger) => LEVELS[logger.severity])
+  if (levels.length === 0) return 'info'
+  return ORDER.find((level) => levels.includes(level)) ?? 'silent'
+}
+
+interface Output {
+  write(line: string): void
+  flushSync?: () => void
+}
+
+/** `stdout`, `stderr`, or the path of a file, which is appended to. `syslog` goes to standard error, for the service manager to pass on. */
+const openOutput = (output: string, terminal: boolean): Output => {
+  const toFile = output !== 'stdout' && output !== 'stderr' && !output.startsWith('syslog')
+  if (toFile) return pino.destination({ dest: output, sync: true, mkdir: true })
+  const fd = output === 'stdout' ? 1 : 2
+  if (!terminal) return pino.destination({ dest: fd, sync: true })
+  return pretty({
+    destination: fd,
+    sync: true,
+    translateTime: 'SYS:HH:MM:ss.l',
+    ignore: 'pid,hostname',
+    singleLine: true,
+  })
+}
