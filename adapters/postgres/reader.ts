@@ -43,21 +43,31 @@ JOIN writers w ON w.writer = e.writer`
 
 // One statement, so one snapshot: an empty page means that everything committed before it has been read. The logs
 // are gapless and each is written by one commit at a time, so nothing can appear behind a position that was read.
+//
+// The upper bound of seq is what keeps a page as quick at the end of a long log as at its start: without statistics,
+// as in a young ledger, the planner sorts all that is left of a log to find the first thousand.
 const READ_AFTER = `
 SELECT ${COLUMNS}
 FROM writers w
 LEFT JOIN json_each_text($1::text::json) c ON c.key = w.name
 CROSS JOIN LATERAL (
-  SELECT * FROM events WHERE writer = w.writer AND seq > coalesce(c.value::bigint, 0) ORDER BY seq LIMIT $2::int
+  SELECT seq FROM events WHERE writer = w.writer AND seq > coalesce(c.value::bigint, 0) ORDER BY seq LIMIT 1
+) f
+CROSS JOIN LATERAL (
+  SELECT * FROM events WHERE writer = w.writer AND seq >= f.seq AND seq < f.seq + $2::int ORDER BY seq
 ) e
 LIMIT $2::int`
 
 const READ_LOG = `
 SELECT ${COLUMNS}
-FROM writers w JOIN events e ON e.writer = w.writer
-WHERE w.name = $1::text AND e.seq > $2::bigint
-ORDER BY e.seq
-LIMIT $3::int`
+FROM writers w
+CROSS JOIN LATERAL (
+  SELECT seq FROM events WHERE writer = w.writer AND seq > $2::bigint ORDER BY seq LIMIT 1
+) f
+CROSS JOIN LATERAL (
+  SELECT * FROM events WHERE writer = w.writer AND seq >= f.seq AND seq < f.seq + $3::int ORDER BY seq
+) e
+WHERE w.name = $1::text`
 
 const HEADS = `
 SELECT w.name, e.seq::text
