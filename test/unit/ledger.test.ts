@@ -1,0 +1,231 @@
+import fc from 'fast-check'
+import * as E from 'fp-ts/lib/Either.js'
+import { describe, expect, it } from 'vitest'
+import { makeMemoryLedger, openMemory } from '../../adapters/memory/memory-store.ts'
+import type { Fault, MemoryLedger } from '../../adapters/memory/memory-store.ts'
+import type { Command, Offer } from '../../domain/lease.ts'
+import { lease4Stream } from '../../domain/stream.ts'
+import { checkStream } from '../support/ledger-check.ts'
+import { at, policy, T0, terms } from '../support/lease-spec.ts'
+import { makeServer } from '../support/servers.ts'
+import type { TestServer } from '../support/servers.ts'
+
+const stream = lease4Stream(0xc6336405)
+const claim = (holder: string, transactionId = 1): Command => ({
+  type: 'Claim',
+  terms: terms(holder, { transactionId }),
+  ownOnly: false,
+})
+const renew = (holder: string, transactionId: number): Command => ({
+  type: 'Renew',
+  terms: terms(holder, { transactionId }),
+  reuseSec: 0,
+})
+const offer = (holder: string): Offer => ({ type: 'Offer', terms: terms(holder), offerLifetimeSec: 10 })
+
+const eventually = async (condition: () => boolean): Promise<void> => {
+  const deadline = performance.now() + 5000
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error('the condition did not come true in time')
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+describe('Ledger', () => {
+  const clock = () => T0
+  const open = (ledger: MemoryLedger, name: string, now = clock): TestServer =>
+    makeServer(openMemory(ledger, name), now)
+
+  it('answers when the event is in the store', async () => {
+    const store = makeMemoryLedger(clock)
+    const server = open(store, 'a')
+    const answer = await server.ledger.execute(stream, claim('ann'))
+    expect(answer).toMatchObject(E.right({ event: { type: 'LeaseClaimed' } }))
+    expect(store.streams.get(stream)?.length).toBe(1)
+    expect(server.replica.get(stream)).toMatchObject({ revision: 0, state: { status: 'bound' } })
+  })
+
+  it('puts commands that arrive together into one batch', async () => {
+    const store = makeMemoryLedger(clock)
+    const server = open(store, 'a')
+    const answers = await Promise.all(
+      [1, 2, 3, 4].map((i) => server.ledger.execute(lease4Stream(i), claim(`client ${i}`))),
+    )
+    expect(answers.every(E.isRight)).toBe(true)
+    expect(server.ledger.counters.batches).toBe(1)
+  })
+
+  it('lets one of two clients have an address when both ask one server at once', async () => {
+    const server = open(makeMemoryLedger(clock), 'a')
+    const answers = await Promise.all(['ann', 'bob'].map((who) => server.ledger.execute(stream, claim(who))))
+    expect(answers).toMatchObject([E.right({}), E.left({ _tag: 'HeldByAnother' })])
+  })
+
+  it('lets one of two clients have an address when they ask two servers at once', async () => {
+    const store = makeMemoryLedger(clock)
+    const [a, b] = [open(store, 'a'), open(store, 'b')]
+    const answers = await Promise.all([a.ledger.execute(stream, claim('ann')), b.ledger.execute(stream, claim('bob'))])
+    expect(answers.map((answer) => (E.isRight(answer) ? 'granted' : answer.left._tag)).sort()).toEqual([
+      'HeldByAnother',
+      'granted',
+    ])
+  })
+
+  it('does not refuse from memory: what another server knows better counts', async () => {
+    const store = makeMemoryLedger(clock)
+    const [a, b] = [open(store, 'a'), open(store, 'b')]
+    await a.ledger.execute(stream, claim('ann'))
+    await b.follower.catchUp()
+    await a.ledger.execute(stream, { type: 'Release', holder: 'ann', cause: 'client' })
+    // b has not seen the release: it must find out before it refuses bob, and before it renews for ann from memory.
+    expect(b.replica.get(stream).state.status).toBe('bound')
+    expect(await b.ledger.execute(stream, claim('bob'))).toMatchObject(E.right({ event: { type: 'LeaseClaimed' } }))
+  })
+
+  it('does not confirm a lease from memory that another server has ended', async () => {
+    const store = makeMemoryLedger(clock)
+    const [a, b] = [open(store, 'a'), open(store, 'b')]
+    await a.ledger.execute(stream, claim('ann'))
+    await b.follower.catchUp()
+    await a.ledger.execute(stream, { type: 'Revoke', reason: 'moved' })
+    const cached: Command = { type: 'Renew', terms: terms('ann', { transactionId: 9 }), reuseSec: 900 }
+    expect(await b.ledger.execute(stream, cached)).toMatchObject(E.left({ _tag: 'NotHolder' }))
+  })
+
+  it('never sends what was decided on a state that has been overtaken', async () => {
+    const store = makeMemoryLedger(clock)
+    const [a, b] = [open(store, 'a'), open(store, 'b')]
+    await a.ledger.execute(stream, claim('ann'))
+    const bobs = b.ledger.execute(stream, claim('bob'))
+    // bob's claim has been decided on an empty stream; ann's reaches b's replica before bob's is sent.
+    await b.follower.catchUp()
+    expect(await bobs).toMatchObject(E.left({ _tag: 'HeldByAnother' }))
+    expect(checkStream(store.streams.get(stream) ?? [], policy.maxClockSkewMs)).toEqual([])
+  })
+
+  it('writes an offer behind, and not at all when the claim comes first', async () => {
+    const store = makeMemoryLedger(clock)
+    const server = open(store, 'a')
+    expect(server.ledger.offer(stream, offer('ann'), true)).toMatchObject(E.right({ status: 'offered' }))
+    const other = lease4Stream(7)
+    server.ledger.offer(other, offer('bob'), true)
+    await server.ledger.execute(stream, claim('ann'))
+    await server.ledger.drain()
+    expect(store.streams.get(stream)?.map((event) => event.type)).toEqual(['LeaseClaimed'])
+    expect(store.streams.get(stream)?.[0]?.data).toContain('"offered"')
+    expect(store.streams.get(other)?.map((event) => event.type)).toEqual(['LeaseOffered'])
+  })
+
+  it('holds an offer that is not recorded against other clients until it lapses', () => {
+    let now = T0
+    const server = open(makeMemoryLedger(clock), 'a', () => now)
+    server.ledger.offer(stream, offer('ann'), false)
+    expect(server.ledger.offer(stream, offer('bob'), false)).toMatchObject(E.left({ _tag: 'HeldByAnother' }))
+    now = at(10)
+    server.ledger.lapse()
+    expect(server.ledger.offer(stream, offer('bob'), false)).toMatchObject(E.right({ lease: { holder: 'bob' } }))
+  })
+
+  describe.each([true, false])('when the outcome of a commit is unknown (committed: %s)', (committed) => {
+    it('settles it, answers nothing meanwhile, and goes on', async () => {
+      let faults: Fault[] = [{ _tag: 'OutcomeUnknown', reason: 'connection lost', committed }]
+      const store = makeMemoryLedger(clock, (call) => (call === 'append' ? Promise.resolve(faults.shift()) : undefined))
+      const server = open(store, 'a')
+      expect(await server.ledger.execute(stream, claim('ann'))).toMatchObject(E.left({ _tag: 'Unavailable' }))
+      await eventually(() => server.ledger.health === 'up')
+      expect(await server.ledger.execute(stream, claim('bob', 2))).toMatchObject(E.left({ _tag: 'HeldByAnother' }))
+      expect(await server.ledger.execute(stream, renew('ann', 3))).toMatchObject(E.right({}))
+      expect(store.streams.get(stream)?.map((event) => event.type)).toEqual(['LeaseClaimed', 'LeaseRenewed'])
+      faults = []
+    })
+  })
+
+  it('says at once that the store is away, and takes commands again when it is back', async () => {
+    let away = true
+    const store = makeMemoryLedger(clock, () =>
+      away ? Promise.resolve({ _tag: 'StoreUnavailable', reason: 'no route' }) : undefined,
+    )
+    const server = open(store, 'a')
+    expect(await server.ledger.execute(stream, claim('ann'))).toMatchObject(E.left({ _tag: 'Unavailable' }))
+    expect(server.ledger.health).toBe('down')
+    away = false
+    await eventually(() => server.ledger.health === 'up')
+    expect(await server.ledger.execute(stream, claim('ann'))).toMatchObject(E.right({}))
+  })
+
+  it('bounds what waits', async () => {
+    const server = makeServer(openMemory(makeMemoryLedger(clock), 'a'), clock, { queueMax: 2 })
+    const answers = await Promise.all([1, 2, 3].map((i) => server.ledger.execute(lease4Stream(i), claim(`c${i}`))))
+    expect(answers[2]).toMatchObject(E.left({ _tag: 'Overloaded' }))
+    expect(answers.slice(0, 2).every(E.isRight)).toBe(true)
+  })
+})
+
+describe('whatever several servers do over one store', () => {
+  const command = fc.oneof(
+    fc.record({ type: fc.constant('claim' as const), who: fc.nat(3), what: fc.nat(2), xid: fc.nat(5) }),
+    fc.record({ type: fc.constant('renew' as const), who: fc.nat(3), what: fc.nat(2), xid: fc.nat(5) }),
+    fc.record({ type: fc.constant('release' as const), who: fc.nat(3), what: fc.nat(2), xid: fc.constant(0) }),
+    fc.record({ type: fc.constant('offer' as const), who: fc.nat(3), what: fc.nat(2), xid: fc.constant(0) }),
+    fc.record({ type: fc.constant('expire' as const), who: fc.constant(0), what: fc.nat(2), xid: fc.constant(0) }),
+  )
+  const step = fc.record({ server: fc.nat(2), command, wait: fc.boolean(), seconds: fc.nat(120), fault: fc.nat(20) })
+
+  it('an address is never bound to two clients, and every grant has its event', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 60 }), async (steps) => {
+        let seconds = 0
+        let fault = 20
+        // The clocks of the three servers are apart by less than max-clock-skew.
+        const clocks = [0, 2000, -2500].map((skew) => () => at(seconds) + skew)
+        const store = makeMemoryLedger(
+          () => at(seconds),
+          (call) => {
+            const now = fault
+            if (call === 'append') fault = 20
+            return call !== 'append' || now > 1
+              ? undefined
+              : Promise.resolve({ _tag: 'OutcomeUnknown', reason: 'lost', committed: now === 0 })
+          },
+        )
+        const servers = clocks.map((now, i) => makeServer(openMemory(store, `s${i}`), now))
+        const grants: Promise<unknown>[] = []
+        for (const { server, command: what, wait, seconds: passed, fault: next } of steps) {
+          seconds += passed
+          fault = next
+          const { ledger } = servers[server] as TestServer
+          const address = lease4Stream(what.what)
+          const asked = terms(`client ${what.who}`, { transactionId: what.xid, validLifetimeSec: 100 })
+          if (what.type === 'offer') ledger.offer(address, { type: 'Offer', terms: asked, offerLifetimeSec: 10 }, true)
+          else grants.push(ledger.execute(address, commandOf(what.type, asked)))
+          if (wait) await Promise.all(grants)
+        }
+        await Promise.all(grants)
+        for (const { ledger } of servers) await eventually(() => ledger.health === 'up')
+        const problems = [...store.streams.values()].flatMap((events) => checkStream(events, policy.maxClockSkewMs))
+        expect(problems).toEqual([])
+        for (const server of servers) {
+          await server.follower.catchUp()
+          expect(server.fatal).toEqual([])
+        }
+        const states = servers.map(({ replica }) => [0, 1, 2].map((i) => replica.get(lease4Stream(i))))
+        expect(states[1]).toEqual(states[0])
+        expect(states[2]).toEqual(states[0])
+      }),
+      { numRuns: 150 },
+    )
+  })
+})
+
+const commandOf = (type: 'claim' | 'renew' | 'release' | 'expire', asked: ReturnType<typeof terms>): Command => {
+  switch (type) {
+    case 'claim':
+      return { type: 'Claim', terms: asked, ownOnly: false }
+    case 'renew':
+      return { type: 'Renew', terms: asked, reuseSec: 0 }
+    case 'release':
+      return { type: 'Release', holder: asked.holder, cause: 'client' }
+    case 'expire':
+      return { type: 'Expire' }
+  }
+}
