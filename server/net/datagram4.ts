@@ -1,8 +1,10 @@
-/** The addresses of one IPv4 UDP datagram, uint32 each, and its ports. */
+import type { Ip4 } from '../../domain/address.ts'
+
+/** The addresses of one IPv4 UDP datagram and its ports, 1..65535. */
 export interface Flow4 {
-  readonly sourceAddress: number
+  readonly sourceAddress: Ip4
   readonly sourcePort: number
-  readonly destinationAddress: number
+  readonly destinationAddress: Ip4
   readonly destinationPort: number
 }
 
@@ -38,8 +40,8 @@ export const writeDatagram4 = (packet: Uint8Array, flow: Flow4, payload: Uint8Ar
 }
 
 /**
- * Internet checksum (RFC 1071) of the octets from `start` to `end`, uint16, with `initial` added to the sum before. Over
- * data that contains its own right checksum it is 0.
+ * Internet checksum (RFC 1071) of the octets from `start` to `end`, uint16, with `initial` added to the sum before.
+ * Over data that contains its own right checksum it is 0.
  */
 export const internetChecksum = (bytes: Uint8Array, start: number, end: number, initial = 0): number => {
   let sum = initial
@@ -51,8 +53,8 @@ export const internetChecksum = (bytes: Uint8Array, start: number, end: number, 
 }
 
 /**
- * UDP checksum of an IPv4 packet of `length` octets without IP options, over the pseudo header too (RFC 768). A zero result
- * is sent as 0xffff, since zero says that there is no checksum.
+ * UDP checksum of an IPv4 packet of `length` octets without IP options, over the pseudo header too (RFC 768). A zero
+ * result is sent as 0xffff, since zero says that there is no checksum.
  */
 const udpChecksum4 = (packet: Uint8Array, length: number): number => {
   const pseudoHeader = PROTOCOL_UDP + (length - IP_HEADER_BYTES)
@@ -64,16 +66,3 @@ const IP_HEADER_BYTES = 20
 const ADDRESSES_AT = 12
 const PROTOCOL_UDP = 17
 const TIME_TO_LIVE = 64
-
-/** Dotted quad to uint32; undefined when the text is not one. */
-export const parseAddress4 = (text: string): number | undefined => {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text)
-  if (match === null) return undefined
-  let address = 0
-  for (let i = 1; i <= 4; i++) {
-    const octet = Number(match[i])
-    if (octet > 255) return undefined
-    address = address * 256 + octet
-  }
-  return address
-}

@@ -2,6 +2,7 @@ import { createSocket } from 'node:dgram'
 import type { Socket, SocketOptions } from 'node:dgram'
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
+import type { Instant } from '../../domain/instant.ts'
 import { linux, littleEndian } from './native.ts'
 import type { Native } from './native.ts'
 import { makeCounters } from './socket.ts'
@@ -125,7 +126,7 @@ export const wrapSocket = (
   options: {
     readonly interfaceName?: string | undefined
     readonly notice?: string | undefined
-    readonly now: () => number
+    readonly now: () => Instant
     readonly native?: Native | undefined
     /** Counters to share with another socket; its own ones when absent. */
     readonly counters?: SocketCounters

@@ -2,7 +2,7 @@ import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 
 /**
  * Names who holds a UDP port in this network namespace, as `dnsmasq (pid 812)`, from Linux' /proc. Empty where that
- * cannot be known: another platform, or processes of other users when we are not root. Slow; meant for an error message.
+ * cannot be known: another platform, or processes of other users when we are not root. Slow: for an error message.
  */
 export const findPortHolders = (port: number): readonly string[] => {
   const inodes = new Set([...inodesOfPort('/proc/net/udp', port), ...inodesOfPort('/proc/net/udp6', port)])

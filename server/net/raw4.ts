@@ -1,17 +1,18 @@
 import * as E from 'fp-ts/lib/Either.js'
-import { HEADER_BYTES, parseAddress4, writeDatagram4 } from './datagram4.ts'
+import { HEADER_BYTES, writeDatagram4 } from './datagram4.ts'
+import type { Flow4 } from './datagram4.ts'
 import { findInterface } from './interfaces.ts'
 import type { NetworkInterface } from './interfaces.ts'
 import { linux, littleEndian, loadNative } from './native.ts'
 import type { Native, NativeResult } from './native.ts'
 import { makeCounters } from './socket.ts'
-import type { Endpoint, Opening, SocketCounters } from './socket.ts'
+import type { Opening, SocketCounters } from './socket.ts'
 import { describeCode, errorName } from './socket-error.ts'
 import type { SocketError } from './socket-error.ts'
 
 /**
- * Sends UDP over IPv4 to a hardware address, without asking ARP: the way to reach a client that was offered an address and
- * does not answer for it yet (RFC 2131 §4.1, reply to `yiaddr` at `chaddr`).
+ * Sends UDP over IPv4 to a hardware address, without asking ARP: the way to reach a client that was offered an
+ * address and does not answer for it yet (RFC 2131 §4.1, reply to `yiaddr` at `chaddr`).
  *
  * It only sends. Receiving stays with the UDP socket bound to the same interface ({@link openUdp4} with
  * `interfaceName`): that gets broadcasts of clients without an address as well as the unicasts of renewing ones,
@@ -24,8 +25,8 @@ export interface RawSender4 {
   readonly counters: SocketCounters
   /** Largest payload that fits the interface, octets. */
   readonly payloadBytesMax: number
-  /** Sends `bytes` at once from `from` to `to` at `hardwareAddress`. Never throws: errors are counted. */
-  sendTo(bytes: Uint8Array, to: Endpoint, hardwareAddress: Uint8Array, from: Endpoint): void
+  /** Sends `bytes` along `flow` at once to the station `hardwareAddress`, 6 octets. Never throws; errors are counted. */
+  sendTo(bytes: Uint8Array, flow: Flow4, hardwareAddress: Uint8Array): void
   close(): void
 }
 
@@ -63,13 +64,9 @@ const makeSender = (native: Native, fd: number, on: NetworkInterface): RawSender
     counters.sendErrors++
     counters.lastError = reason
   }
-  const sendTo: RawSender4['sendTo'] = (bytes, to, hardwareAddress, from) => {
-    const sourceAddress = parseAddress4(from.address)
-    const destinationAddress = parseAddress4(to.address)
-    if (sourceAddress === undefined || destinationAddress === undefined) return failed('not an IPv4 address')
+  const sendTo: RawSender4['sendTo'] = (bytes, flow, hardwareAddress) => {
     if (hardwareAddress.length !== ETHERNET_ADDRESS_BYTES) return failed('not an Ethernet hardware address')
     if (!open) return failed('the socket is closed')
-    const flow = { sourceAddress, sourcePort: from.port, destinationAddress, destinationPort: to.port }
     const length = writeDatagram4(packet, flow, bytes)
     if (length === 0) return failed(`${bytes.length} octets do not fit the MTU of ${on.name}, ${on.mtu}`)
     target.set(hardwareAddress, LINK_ADDRESS_AT)
@@ -88,8 +85,8 @@ const ETHERNET_ADDRESS_BYTES = 6
 const LINK_ADDRESS_AT = 12
 
 /**
- * struct sockaddr_ll: family, protocol (network order), interface index, two fields that sending does not use, length of
- * the address, and the address in 8 octets, which is filled in for each datagram.
+ * struct sockaddr_ll: family, protocol (network order), interface index, two fields that sending does not use, length
+ * of the address, and the address in 8 octets, which is filled in for each datagram.
  */
 const linkAddress = (on: NetworkInterface): Uint8Array => {
   const bytes = new Uint8Array(20)

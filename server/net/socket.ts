@@ -1,7 +1,8 @@
 import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
+import type { Instant } from '../../domain/instant.ts'
 import type { SocketError } from './socket-error.ts'
 
-/** One end of a UDP exchange. `address` is textual; an IPv6 link-local one may end in `%interface`. `port` is 1..65535. */
+/** One end of a UDP exchange: a textual address (an IPv6 link-local one may end in `%interface`), a port 1..65535. */
 export interface Endpoint {
   readonly address: string
   readonly port: number
@@ -29,10 +30,10 @@ export interface SocketCounters {
 }
 
 /**
- * Takes one datagram. `bytes` belong to the handler (they are not reused); `at` is the time of arrival in milliseconds
- * since the Unix epoch, from the clock given when the socket was opened. It must not throw.
+ * Takes one datagram. `bytes` belong to the handler (they are not reused); `at` is the time of arrival by
+ * the clock given when the socket was opened. It must not throw.
  */
-export type DatagramHandler = (bytes: Uint8Array, from: Endpoint, at: number) => void
+export type DatagramHandler = (bytes: Uint8Array, from: Endpoint, at: Instant) => void
 
 /** A bound UDP socket, IPv4 or IPv6. */
 export interface DatagramSocket {
@@ -44,7 +45,7 @@ export interface DatagramSocket {
   readonly notice?: string
   /** Sets who takes the datagrams; a second call replaces the first handler. */
   onDatagram(handler: DatagramHandler): void
-  /** Sends `bytes`, which must not change until the next turn of the event loop. Never throws: errors are counted. */
+  /** Sends `bytes`, which must not change until the next turn of the event loop. Never throws; errors are counted. */
   send(bytes: Uint8Array, to: Endpoint): void
   /** Datagrams that the kernel dropped because the receive buffer was full; undefined where that is not known. */
   kernelDrops(): number | undefined
@@ -59,16 +60,16 @@ export interface OpenOptions {
   /** Keeps the socket to this interface: only what arrives there is received, and all that is sent leaves there. */
   readonly interfaceName?: string
   /**
-   * Lets other sockets that also allow it take an overlapping address and port (SO_REUSEADDR). Off unless asked for: with
-   * it a second server would start on the same port unnoticed, and take part of the datagrams.
+   * Lets other sockets that also allow it take an overlapping address and port (SO_REUSEADDR). Off unless asked for:
+   * with it a second server would start on the same port unnoticed, and take part of the datagrams.
    */
   readonly reuseAddress?: boolean
   /** Spreads datagrams over all sockets of this user that are bound alike (SO_REUSEPORT), for several workers. */
   readonly reusePort?: boolean
-  /** Receive buffer wanted, octets. Default {@link RECEIVE_BUFFER_BYTES}. Less is granted where the system limits it. */
+  /** Receive buffer wanted, octets; less is granted where the system limits it. Default {@link RECEIVE_BUFFER_BYTES}. */
   readonly receiveBufferBytes?: number
-  /** The clock: milliseconds since the Unix epoch. */
-  readonly now: () => number
+  /** The clock that stamps each datagram. */
+  readonly now: () => Instant
 }
 
 /** Opening acquires: nothing happens before the task runs, and after a Left nothing is left open. */

@@ -1,7 +1,9 @@
 import * as E from 'fp-ts/lib/Either.js'
+import * as O from 'fp-ts/lib/Option.js'
 import { readFileSync } from 'node:fs'
+import { parseIp4 } from '../../domain/address.ts'
+import type { Ip4 } from '../../domain/address.ts'
 import { bindNative, bindPlain, wrapSocket } from './dgram-socket.ts'
-import { parseAddress4 } from './datagram4.ts'
 import { findInterface } from './interfaces.ts'
 import { linux, littleEndian, loadNative } from './native.ts'
 import type { NativeResult } from './native.ts'
@@ -35,8 +37,8 @@ export const openUdp4 =
       const found = findInterface(interfaceName)
       if (E.isLeft(found)) return found
     }
-    const binary = parseAddress4(address)
-    if (binary === undefined) return E.left({ _tag: 'NoSuchAddress', message: `${address} is not an IPv4 address` })
+    const parsed = parseIp4(address)
+    if (O.isNone(parsed)) return E.left({ _tag: 'NoSuchAddress', message: `${address} is not an IPv4 address` })
     const plan = {
       attempt: { family: 4 as const, address, port, interfaceName },
       reuseAddress: options.reuseAddress ?? false,
@@ -44,7 +46,7 @@ export const openUdp4 =
       receiveBufferBytes: options.receiveBufferBytes ?? RECEIVE_BUFFER_BYTES,
     }
     if (E.isRight(native) && (interfaceName !== undefined || plan.receiveBufferBytes > systemReceiveBufferMax())) {
-      const bound = await bindNative(native.right, { ...plan, socketAddress: socketAddress4(binary, port) })
+      const bound = await bindNative(native.right, { ...plan, socketAddress: socketAddress4(parsed.value, port) })
       if (E.isLeft(bound)) return bound
       return E.right(wrapSocket(bound.right, { interfaceName, now, native: native.right }))
     }
@@ -68,7 +70,7 @@ export const systemReceiveBufferMax = (): number => {
 }
 
 /** struct sockaddr_in: family in machine order, port and address in network order, 8 octets of padding. */
-const socketAddress4 = (address: number, port: number): Uint8Array => {
+const socketAddress4 = (address: Ip4, port: number): Uint8Array => {
   const bytes = new Uint8Array(16)
   const view = new DataView(bytes.buffer)
   view.setUint16(0, linux.AF_INET, littleEndian)
