@@ -1,0 +1,142 @@
+/** The parts of the service that know no protocol: replica, command execution, following, projecting, expiring. */
+import * as E from 'fp-ts/lib/Either.js'
+import type { Either } from 'fp-ts/lib/Either.js'
+import { START } from '../domain/event-store.ts'
+import type { Checkpoint, EventStore } from '../domain/event-store.ts'
+import { LEASES } from '../projections/lease-tables.ts'
+import type { LeaseTables } from '../projections/lease-tables.ts'
+import { stateOf } from '../projections/lease-row.ts'
+import { Projector } from '../projections/projector.ts'
+import type { Config } from './config/model.ts'
+import { Cluster } from './cluster.ts'
+import { Counters } from './counters.ts'
+import { Follower } from './follower.ts'
+import { Ledger } from './ledger.ts'
+import type { Logger } from './logger.ts'
+import { Replica } from './replica.ts'
+import type { Stores } from './stores.ts'
+import { Sweeper } from './sweeper.ts'
+
+const HEARTBEAT_MS = 1_000
+const SILENT_MS_MAX = 3_000
+const CLOCK_CHECK_MS = 60_000
+const TICK_MS = 100
+const REPORT_MS = 60_000
+const PAGE_MAX = 5_000
+
+/** What the core needs of the process. */
+export interface CoreOptions {
+  readonly log: Logger
+  readonly now: () => number
+  /** The process cannot go on. */
+  readonly onFatal: (reason: string) => void
+}
+
+/** The parts that know no protocol. */
+export interface Core {
+  readonly store: EventStore
+  readonly replica: Replica
+  readonly ledger: Ledger
+  readonly follower: Follower
+  readonly cluster: Cluster
+  readonly sweeper: Sweeper
+  readonly counters: Counters
+  readonly stop: () => Promise<void>
+}
+
+/** Opens the core: when it is there, the replica stands at the end of the ledger. `Left` is one sentence. */
+export const openCore = async (config: Config, options: CoreOptions, stores: Stores): Promise<Either<string, Core>> => {
+  const { log, now, onFatal } = options
+  const { store, tables } = stores
+  const replica = new Replica()
+  const from = await loadSnapshot(tables[0], replica, log)
+  const follower = new Follower({
+    store,
+    replica,
+    from,
+    log,
+    pageMax: PAGE_MAX,
+    pollMinMs: 20,
+    pollMaxMs: 500,
+    onFatal,
+    onProgress: (read) => log.info({ events: read }, 'catching up with the ledger'),
+  })
+  if (!(await follower.catchUp())) return E.left('the ledger cannot be read to its end: see the log above')
+  const maxClockSkewMs = config.ledger.maxClockSkewSec * 1000
+  const projectors = tables.map((target) => new Projector({ store, tables: target, log, own: store.log }))
+  const { limits } = config.ledger
+  const ledger = new Ledger({
+    store,
+    replica,
+    policy: { maxClockSkewMs },
+    now,
+    log,
+    batchMax: limits.batchMax,
+    offerBatchMax: limits.offerBatchMax,
+    attemptsMax: limits.attemptsMax,
+    queueMax: limits.queueMax,
+    offerDelayMs: 250,
+    retryMs: 100,
+    catchUp: () => follower.catchUp(),
+    onAppended: (events) => {
+      follower.passOwn(events)
+      for (const projector of projectors) projector.offer(events)
+    },
+    onFatal,
+  })
+  const cluster = new Cluster({
+    store,
+    now,
+    log,
+    maxClockSkewMs,
+    heartbeatMs: HEARTBEAT_MS,
+    silentMsMax: SILENT_MS_MAX,
+    clockCheckMs: CLOCK_CHECK_MS,
+    info: () => JSON.stringify({ leases: replica.size, waiting: ledger.waiting }),
+    onFatal,
+  })
+  const expired = (config.dhcp4 ?? config.dhcp6)?.expiredProcessing
+  const sweeper = new Sweeper({
+    ledger,
+    replica,
+    cluster,
+    now,
+    maxClockSkewMs,
+    intervalMs: (expired?.reclaimTimerWaitSec ?? 10) * 1000,
+    leasesMax: expired?.reclaimLeasesMax ?? 100,
+  })
+  await cluster.start()
+  await follower.start()
+  for (const projector of projectors) projector.start()
+  sweeper.start()
+  const tick = setInterval(() => ledger.lapse(), TICK_MS)
+  const counters = new Counters()
+  const report = setInterval(() => counters.report(log, { ...ledger.counters, leases: replica.size }), REPORT_MS)
+  const stop = async (): Promise<void> => {
+    clearInterval(tick)
+    clearInterval(report)
+    await sweeper.stop()
+    await ledger.drain()
+    ledger.stop()
+    cluster.stop()
+    await follower.stop()
+    for (const projector of projectors) await projector.stop()
+    counters.report(log, { ...ledger.counters, leases: replica.size })
+  }
+  return E.right({ store, replica, ledger, follower, cluster, sweeper, counters, stop })
+}
+
+/** Fills the replica from the lease tables and says up to where they show the ledger; from the beginning without them. */
+const loadSnapshot = async (tables: LeaseTables | undefined, replica: Replica, log: Logger): Promise<Checkpoint> => {
+  if (tables === undefined) return START
+  const snapshot = await tables.snapshot(LEASES, (row) => {
+    const { revision, state } = stateOf(row)
+    replica.load(row.stream, revision, state)
+  })()
+  if (E.isRight(snapshot)) {
+    log.info({ leases: replica.size }, 'leases loaded from the tables')
+    return snapshot.right.checkpoint
+  }
+  log.warn({ reason: snapshot.left.reason }, 'the lease tables cannot be read: replaying the ledger from its beginning')
+  return START
+}

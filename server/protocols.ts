@@ -1,0 +1,123 @@
+/** The DHCP servers of a configuration: pools, decisions, handlers and sockets over the parts that know no protocol. */
+import * as E from 'fp-ts/lib/Either.js'
+import type { Either } from 'fp-ts/lib/Either.js'
+import type { Config, Dhcp4 } from './config/model.ts'
+import type { Core } from './core.ts'
+import { Handler4 } from './dhcp4/handler.ts'
+import { listen4 } from './dhcp4/listen.ts'
+import type { Listening4 } from './dhcp4/listen.ts'
+import { Service4 } from './dhcp4/service.ts'
+import type { Logger } from './logger.ts'
+import { Spaces } from './spaces.ts'
+
+/** The servers that are listening. */
+export interface Protocols {
+  readonly where: ReadonlyArray<string>
+  /** Closes the sockets, then waits for the exchanges under way. */
+  readonly close: () => Promise<void>
+}
+
+/** What the servers need of the process and the command line. Ports are UDP ports, uint16. */
+export interface ProtocolOptions {
+  readonly serverPort4: number
+  readonly clientPort4: number
+  readonly serverPort6: number
+  readonly clientPort6: number
+  readonly log: Logger
+  readonly now: () => number
+  readonly random: () => number
+}
+
+/** What the servers stand on. */
+export interface ProtocolsOn {
+  readonly core: Core
+  readonly options: ProtocolOptions
+}
+
+/** How long a server that stops waits for the exchanges under way. ms. */
+const DRAIN_MS_MAX = 3_000
+
+/** Opens the servers of the configuration; `Left` is one sentence. Then nothing is left open. */
+export const openProtocols = async (config: Config, on: ProtocolsOn): Promise<Either<string, Protocols>> => {
+  const { options } = on
+  const { replica } = on.core
+  const spaces = new Spaces(replica, options.now, options.random, config.dhcp4, config.dhcp6)
+  replica.listen((stream) => spaces.sync(stream))
+  const parts: Part[] = []
+  const openers = [...(config.dhcp4 === undefined ? [] : [open4(config, config.dhcp4, on, spaces)])]
+  for (const opener of openers) {
+    const part = await opener()
+    if (E.isLeft(part)) {
+      for (const opened of parts) await opened.close()
+      return part
+    }
+    parts.push(part.right)
+  }
+  return E.right({
+    where: parts.flatMap((part) => part.where),
+    close: async () => {
+      for (const part of parts) await part.close()
+    },
+  })
+}
+
+/** One protocol's server. */
+interface Part {
+  readonly where: ReadonlyArray<string>
+  readonly close: () => Promise<void>
+}
+
+/** Before a client hears that nothing is free: what others wrote is read, and what is over is expired. */
+const makeRoom = (on: ProtocolsOn) => async (): Promise<boolean> => {
+  if (!(await on.core.follower.catchUp())) return false
+  await on.core.sweeper.sweep(true)
+  return on.core.ledger.health === 'up'
+}
+
+const open4 =
+  (config: Config, dhcp4: Dhcp4, on: ProtocolsOn, spaces: Spaces) => async (): Promise<Either<string, Part>> => {
+    const { options } = on
+    const { ledger, replica, counters } = on.core
+    const { now, log } = options
+    const ports = { server: options.serverPort4, client: options.clientPort4 }
+    let addresses: Listening4['addresses'] = new Set()
+    const service = new Service4({
+      config: dhcp4,
+      ledger,
+      replica,
+      spaces,
+      now,
+      log,
+      isOwnAddress: (address) => addresses.has(address),
+      makeRoom: makeRoom(on),
+    })
+    const { queueMax, packetAgeMsMax } = config.ledger.limits
+    const handler = new Handler4({
+      config: dhcp4,
+      service,
+      ports,
+      now,
+      counters,
+      log,
+      queueMax,
+      packetAgeMsMax,
+      answers: () => true,
+    })
+    const receive = handler.handle.bind(handler)
+    const opened = await listen4({ interfaces: dhcp4.interfaces, ports, now, log, receive, reusePort: false })
+    if (E.isLeft(opened)) return E.left(opened.left.message)
+    addresses = opened.right.addresses
+    return E.right({
+      where: opened.right.where.map((place) => `DHCPv4 on ${place}`),
+      close: async () => {
+        await settled(() => handler.waiting === 0)
+        await opened.right.close()
+      },
+    })
+  }
+
+/** Waits until the exchanges under way are over, so that their replies still find the socket. */
+const settled = async (done: () => boolean): Promise<void> => {
+  const deadline = performance.now() + DRAIN_MS_MAX
+  while (!done() && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5))
+}
