@@ -27,6 +27,9 @@ export interface Udp4Options extends OpenOptions {
  * clients. Where native calls are missing, the socket listens on all interfaces instead and `notice` says so.
  * Without `interfaceName` it is a plain socket on an address, for relays and loopback.
  *
+ * The kernel counts a socket without interface as a rival of every socket on the same port whose address overlaps, so
+ * beside `eth0` a port on loopback is opened as `{ interfaceName: 'lo', address: '127.0.0.1' }`.
+ *
  * Errors: `AddressInUse`, `PermissionDenied`, `NoSuchInterface`, `InterfaceDown`, `NoSuchAddress`, `SocketFailed`.
  */
 export const openUdp4 =

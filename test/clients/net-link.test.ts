@@ -217,6 +217,14 @@ describe.skipIf(reason !== undefined)(`sockets on links${reason === undefined ? 
     expect(datagrams(server, 'srv1')).toEqual([])
   }, 20_000)
 
+  it('have the same port on a link and on loopback, when both are kept to their interface', async () => {
+    const link = { family: 4 as const, port: 67, interfaceName: 'srv0' }
+    const loopback = { family: 4 as const, port: 67, address: '127.0.0.1' }
+    const server = await startProbe(SERVER, { listen: [link, loopback, { ...loopback, interfaceName: 'lo' }] })
+    const refused = eventsOf(server, 'refused').map(({ what, tag }) => `${what} ${tag}`)
+    expect(refused).toEqual(['127.0.0.1 AddressInUse'])
+  }, 20_000)
+
   it('list interfaces with and without addresses', async () => {
     const probe = await startProbe(SERVER, { interfaces: true })
     const interfaces = eventsOf(probe, 'interfaces')[0]?.interfaces ?? []
