@@ -1,6 +1,6 @@
 /**
- * Options of a DHCPv4 message that handlers read, as values. Each gives `undefined` when the option is absent and when its
- * content is not of the size that its RFC fixes: a broken option is treated as one that was not sent.
+ * Options of a DHCPv4 message that handlers read, as values. Each gives `undefined` when the option is absent and when
+ * its content is not of the size that its RFC fixes: a broken option is treated as one that was not sent.
  */
 import { LABEL_OCTETS_MAX, NAME_OCTETS_MAX } from '../options/fields.ts'
 import { Writer } from '../wire/writer.ts'
@@ -79,15 +79,17 @@ export const wantsRapidCommit = (packet: Packet4): boolean => packet.options.has
 /** Whether the client asks for broadcast replies (RFC 2131 §4.1). */
 export const wantsBroadcast = (packet: Packet4): boolean => (packet.flags & 0x8000) !== 0
 
-/** Option 12 as text without the zeros that some clients end it with (RFC 2132 §2, §3.14); see {@link printableText}. */
+/**
+ * Option 12 as text without the zeros that some clients end it with (RFC 2132 §2, §3.14); see {@link printableText}.
+ */
 export const hostname = (packet: Packet4): string | undefined => textOption(packet, OPTION4.hostName)
 
 /** Option 60 as text (RFC 2132 §9.13). */
 export const vendorClass = (packet: Packet4): string | undefined => textOption(packet, OPTION4.vendorClassIdentifier)
 
 /**
- * Text of octets that a client sent; `undefined` when they are empty, are not UTF-8, or hold control characters: such text
- * would break a log line, and a zero octet is refused by PostgreSQL.
+ * Text of octets that a client sent; `undefined` when they are empty, are not UTF-8, or hold control characters: such
+ * text would break a log line, and a zero octet is refused by PostgreSQL.
  */
 export const printableText = (bytes: Uint8Array): string | undefined => {
   let text = ''
@@ -137,8 +139,8 @@ export const clientFqdn = (packet: Packet4): ClientFqdn | undefined => {
 }
 
 /**
- * Content of option 81 for a reply, the two RCODE octets being 255 as a server sends them (RFC 4702 §2.2); `undefined` when
- * the name has an empty or too long label, or characters that are not printable ASCII.
+ * Content of option 81 for a reply, the two RCODE octets being 255 as a server sends them (RFC 4702 §2.2); `undefined`
+ * when the name has an empty or too long label, or characters that are not printable ASCII.
  */
 export const encodeClientFqdn = (fqdn: ClientFqdn): Uint8Array | undefined => {
   const out = new Writer(64)

@@ -1,4 +1,7 @@
-/** Numbers of the DHCPv4 protocol that the code speaks of by name; the full option table is server/options/standard4.ts. */
+/**
+ * Numbers of the DHCPv4 protocol that the code speaks of by name; the full option table is
+ * server/options/standard4.ts.
+ */
 
 /** Field `op` (RFC 2131 §2). */
 export const BOOT_OP = { request: 1, reply: 2 } as const

@@ -1,6 +1,7 @@
 /**
- * The relay agent information option (82, RFC 3046): suboptions of one octet code and one octet length. They are read one
- * level deep; a suboption with options of its own (vendor specific, RFC 4243) stays as octets, so nothing here recurses.
+ * The relay agent information option (82, RFC 3046): suboptions of one octet code and one octet length. They are read
+ * one level deep; a suboption with options of its own (vendor specific, RFC 4243) stays as octets, so nothing here
+ * recurses.
  */
 import type { Either } from 'fp-ts/lib/Either.js'
 import { decodeSuboptions, encodeSuboptions } from '../options/suboptions.ts'
@@ -20,7 +21,9 @@ export const decodeRelayAgent = (option: Uint8Array): RelayAgent | null => decod
 /** Octets of option 82 with the suboptions in the given order; the left side says which is longer than 255 octets. */
 export const encodeRelayAgent = (suboptions: RelayAgent): Either<string, Uint8Array> => encodeSuboptions(4, suboptions)
 
-/** The suboptions of a packet; `undefined` without option 82 or when that is malformed (it is still echoed as it is). */
+/**
+ * The suboptions of a packet; `undefined` without option 82 or when that is malformed (it is still echoed as it is).
+ */
 export const relayAgentOf = (packet: Packet4): RelayAgent | undefined => {
   const option = packet.options.get(OPTION4.relayAgent)
   return option === undefined ? undefined : (decodeRelayAgent(option) ?? undefined)
@@ -36,7 +39,9 @@ export const serverIdOverride = (agent: RelayAgent): number | undefined =>
 /** Whether replies go to the port that the relay sent from, and not to port 67 (RFC 8357 §5.1). */
 export const wantsSourcePort = (agent: RelayAgent): boolean => agent.has(RELAY_SUBOPTION.sourcePort)
 
-/** Whether the relay says that it got the client's message by unicast (RFC 5010 §3); `undefined` when it says nothing. */
+/**
+ * Whether the relay says that it got the client's message by unicast (RFC 5010 §3); `undefined` when it says nothing.
+ */
 export const receivedByUnicast = (agent: RelayAgent): boolean | undefined => {
   const flags = agent.get(RELAY_SUBOPTION.flags)
   return flags?.length === 1 ? ((flags[0] as number) & 0x80) !== 0 : undefined

@@ -10,7 +10,10 @@ export const DATAGRAM_OCTETS_MAX = 9216
 export const OPTIONS_MAX = 512
 /** Shortest message that is sent: octets; BOOTP relays may drop less (RFC 1542 §2.1). */
 export const MESSAGE_OCTETS_MIN = 300
-/** Smallest value of option 57, and what a client takes that sends none: octets with IP and UDP headers (RFC 2132 §9.10). */
+/**
+ * Smallest value of option 57, and what a client takes that sends none: octets with IP and UDP headers (RFC 2132
+ * §9.10).
+ */
 export const MAX_MESSAGE_SIZE_MIN = 576
 /** Octets of an IPv4 header without options and a UDP header. */
 export const IP_UDP_HEADER_OCTETS = 28
@@ -126,10 +129,10 @@ export interface EncodeLimits4 {
 }
 
 /**
- * Octets of a message, at least 300, ended and padded. Option 53 stands first and 82 last (RFC 3046 §2.1), what is longer
- * than 255 octets is split (RFC 3396 §6), the rest keeps its order. When that exceeds `maxSize`, essential options go
- * first, others follow where they fit, then into `file` and `sname` if those are empty (option 52), and what finds no room
- * is left out, the last first. Essential options are written even beyond `maxSize`.
+ * Octets of a message, at least 300, ended and padded. Option 53 stands first and 82 last (RFC 3046 §2.1), what is
+ * longer than 255 octets is split (RFC 3396 §6), the rest keeps its order. When that exceeds `maxSize`, essential
+ * options go first, others follow where they fit, then into `file` and `sname` if those are empty (option 52), and
+ * what finds no room is left out, the last first. Essential options are written even beyond `maxSize`.
  */
 export const encodePacket4 = (packet: Packet4, limits: EncodeLimits4 = {}): Uint8Array => {
   const maxSize = Math.min(limits.maxSize ?? DATAGRAM_OCTETS_MAX, DATAGRAM_OCTETS_MAX)

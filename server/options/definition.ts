@@ -35,8 +35,9 @@ export interface OptionDefinition {
 
 /**
  * Octets of an option whose `option-data.data` is `text`. With `csvFormat` the text is Kea's comma separated fields
- * (`\,` is a comma inside a field); without it, hexadecimal digits, or text in single quotes for its own octets. The left
- * side is one sentence without a full stop. Deviates from Kea, which silently drops surplus fields: here they are refused.
+ * (`\,` is a comma inside a field); without it, hexadecimal digits, or text in single quotes for its own octets. The
+ * left side is one sentence without a full stop. Deviates from Kea, which silently drops surplus fields: here they are
+ * refused.
  */
 export const encodeOptionText = (
   definition: OptionDefinition,
@@ -138,6 +139,8 @@ const readFields = (definition: OptionDefinition, bytes: Uint8Array): FieldsRead
   return { text: fields.join(', '), suboptionsAt: input.offset }
 }
 
-/** Kea names no space for option 125 because its suboptions live in `vendor-ENTERPRISE`; they are there all the same. */
+/**
+ * Kea names no space for option 125 because its suboptions live in `vendor-ENTERPRISE`; they are there all the same.
+ */
 const carriesSuboptions = (definition: OptionDefinition): boolean =>
   definition.encapsulates !== undefined || (definition.space === 'dhcp4' && definition.code === 125)

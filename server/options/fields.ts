@@ -81,9 +81,9 @@ export const writeField = (out: Writer, type: FieldType, text: string, universe:
 }
 
 /**
- * Reads one field of `type` as text that {@link writeField} takes back; `null` when the octets do not hold one. A binary
- * or string field takes everything that is left. `whole` is the option's content, which `in` reads from: compressed
- * names (RFC 3397) point into it.
+ * Reads one field of `type` as text that {@link writeField} takes back; `null` when the octets do not hold one. A
+ * binary or string field takes everything that is left. `whole` is the option's content, which `in` reads from:
+ * compressed names (RFC 3397) point into it.
  */
 export const readField = (input: Reader, type: FieldType, whole: Uint8Array, universe: Universe): string | null => {
   switch (type) {
@@ -163,7 +163,10 @@ export const parseIpv6 = (text: string): Either<string, Uint8Array> => {
 /** IPv6 address of sixteen octets in its canonical text (RFC 5952). */
 export const formatIpv6 = (bytes: Uint8Array): string => Address6.fromByteArray([...bytes]).correctForm()
 
-/** A domain name in uncompressed wire form, always absolute: `example.org` and `example.org.` mean the same (RFC 1035 §3.1). */
+/**
+ * A domain name in uncompressed wire form, always absolute: `example.org` and `example.org.` mean the same (RFC 1035
+ * §3.1).
+ */
 export const parseFqdn = (text: string): Either<string, Uint8Array> => {
   const name = text.trim()
   if (name === '.') return E.right(new Uint8Array(1))
@@ -266,10 +269,7 @@ const escapeCommas = (text: string): string => text.replaceAll(',', '\\,')
 const hexDigits = (text: string): string | null => {
   const plain = /^0x/i.test(text) ? text.slice(2) : text
   if (/^[0-9a-f]*$/i.test(plain)) return plain
-  const separator = plain.includes(':') ? ':' : ' '
-  const groups = plain
-    .split(separator)
-    .filter((group, _at, all) => separator === ':' || group !== '' || all.length === 0)
+  const groups = plain.includes(':') ? plain.split(':') : plain.split(/ +/)
   let digits = ''
   for (const group of groups) {
     const pair = group.trim()

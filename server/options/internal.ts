@@ -77,7 +77,9 @@ const maskedPrefix = (address: Uint8Array, length: number): Uint8Array => {
 // RFC 9463 §4.1 and §5.1. DHCPv4 has a length before each resolver, so that several fit into one option, and lengths of
 // one octet inside; DHCPv6 has one resolver an option and lengths of two octets.
 
-/** Service parameters with a notation of their own (RFC 9460 §14.3.2, RFC 9461 §5); others are written `keyNUMBER=HEX`. */
+/**
+ * Service parameters with a notation of their own (RFC 9460 §14.3.2, RFC 9461 §5); others are written `keyNUMBER=HEX`.
+ */
 const PARAMETER_KEYS = { alpn: 1, port: 3, dohpath: 7 } as const
 
 const encodeResolvers = (universe: Universe, text: string): Either<string, Uint8Array> => {

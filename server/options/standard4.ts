@@ -1,6 +1,6 @@
 /**
- * The standard DHCPv4 options: Kea's names and types, one row an option. Those that Kea has no definition of bear IANA's
- * name and are replaceable, as are those that Kea learned after 2.2, so that older configurations stay valid.
+ * The standard DHCPv4 options: Kea's names and types, one row an option. Those that Kea has no definition of bear
+ * IANA's name and are replaceable, as are those that Kea learned after 2.2, so that older configurations stay valid.
  */
 import type { OptionDefinition } from './definition.ts'
 import { replaceable, rowsOf } from './row.ts'

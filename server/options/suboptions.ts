@@ -12,8 +12,8 @@ export const SUBOPTIONS_READ_MAX = 512
 export type Suboptions = ReadonlyMap<number, Uint8Array>
 
 /**
- * Octets of options one behind the other: code and length of one octet each in DHCPv4, of two in DHCPv6. The left side says
- * which does not fit, as a sentence without a full stop.
+ * Octets of options one behind the other: code and length of one octet each in DHCPv4, of two in DHCPv6. The left side
+ * says which does not fit, as a sentence without a full stop.
  */
 export const encodeSuboptions = (universe: Universe, suboptions: Suboptions): Either<string, Uint8Array> => {
   const out = new Writer(64)
@@ -28,9 +28,9 @@ export const encodeSuboptions = (universe: Universe, suboptions: Suboptions): Ei
 }
 
 /**
- * The options in `bytes`, as views; `null` when one reaches past the end or there are too many. Of a repeated one the first
- * counts. In DHCPv4 no code is pad or end, because vendors and RFC 3046 do use 0 and 255 for their own: give `padded` for
- * option 43, which has both (RFC 2132 §8.4).
+ * The options in `bytes`, as views; `null` when one reaches past the end or there are too many. Of a repeated one the
+ * first counts. In DHCPv4 no code is pad or end, because vendors and RFC 3046 do use 0 and 255 for their own: give
+ * `padded` for option 43, which has both (RFC 2132 §8.4).
  */
 export const decodeSuboptions = (universe: Universe, bytes: Uint8Array, padded = false): Suboptions | null => {
   const input = new Reader(bytes)

@@ -1,7 +1,9 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** One packet of the corpus: a file of hexadecimal octets, a field a line, `#` before comments, `00*64` for 64 zeros. */
+/**
+ * One packet of the corpus: a file of hexadecimal octets, a field a line, `#` before comments, `00*64` for 64 zeros.
+ */
 export interface CorpusPacket {
   readonly name: string
   /** `ok`, or the tag of the failure that decoding must give. */
