@@ -26,7 +26,7 @@ SELECT current_setting('server_version_num'),
        (to_regclass('lease_ledger_migrations') IS NOT NULL)::text`
 
 const CREATE = `
-CREATE TABLE lease_ledger_migrations (
+CREATE TABLE IF NOT EXISTS lease_ledger_migrations (
   target     text NOT NULL,
   number     int NOT NULL,
   name       text NOT NULL,
@@ -142,11 +142,7 @@ const migrationSession = (session: Session): MigrationSession => {
   return {
     applied: async (target) => {
       // Looked at before anything is made, so that an account that may only read and append can start.
-      if (!(await isSetUp())) {
-        await exclusively(async () => {
-          if (!(await isSetUp())) await script(CREATE)
-        })
-      }
+      if (!(await isSetUp())) await exclusively(() => script(CREATE))
       return applied(session, target)
     },
     apply: (target, { number, name, checksum, sql }) =>

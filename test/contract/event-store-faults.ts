@@ -1,0 +1,197 @@
+/**
+ * What every event store must do when it loses its database in the middle of an append: the part of the contract for
+ * stores that are reached over a connection. See event-store-contract.ts for the rest.
+ */
+import * as E from 'fp-ts/lib/Either.js'
+import type { ReadonlyNonEmptyArray } from 'fp-ts/lib/ReadonlyNonEmptyArray.js'
+import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { NO_STREAM, START } from '../../domain/event-store.ts'
+import type { EventStore, LogName, LogTaken, Outcome, ReadError, Stored } from '../../domain/event-store.ts'
+import { checkLink, GENESIS } from '../../adapters/chain.ts'
+import { batchOf, claim, claims, must, streamAt } from './proposals.ts'
+import { startProxy } from './proxy.ts'
+import type { Proxy, Upstream } from './proxy.ts'
+
+/** A ledger of its own for one test, reached over TCP. */
+export interface RemoteLedger {
+  readonly upstream: Upstream
+  /** Opens the ledger at a port of 127.0.0.1, or directly. Timeouts of at most 500 ms, so that tests are quick. */
+  readonly open: (log: LogName, port?: number) => TaskEither<ReadError | LogTaken, EventStore>
+  readonly dispose: () => Promise<void>
+}
+
+const MARK = 'marked-for-loss'
+const marked = claim(streamAt(1), NO_STREAM, MARK)
+
+/** The store may have noticed that nothing was sent; else it does not know. */
+const expectLost = (result: E.Either<{ readonly _tag: string }, unknown>): void => {
+  expect(result).toMatchObject({ _tag: 'Left', left: { _tag: 'OutcomeUnknown' } })
+}
+
+/** Settles as a server would: again and again until there is an answer. */
+export const settled = async (store: EventStore): Promise<ReadonlyNonEmptyArray<Outcome>> => {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const result = await store.settle()()
+    if (E.isRight(result)) return result.right
+    if (result.left._tag !== 'StoreUnavailable' && result.left._tag !== 'OutcomeUnknown') {
+      throw new Error(JSON.stringify(result.left))
+    }
+  }
+  throw new Error('not settled after 100 attempts')
+}
+
+const eventsOf = async (store: EventStore): Promise<ReadonlyArray<Stored>> =>
+  (await must(store.readAfter(START, 10_000))).events
+
+/** The streams that the ledger holds, each once, on sound logs. */
+const expectStreams = async (store: EventStore, streams: ReadonlyArray<string>): Promise<void> => {
+  const events = await eventsOf(store)
+  expect(events.map(({ stream }) => stream).sort()).toEqual([...streams].sort())
+  for (const [, log] of Map.groupBy(events, (event) => event.log)) {
+    let previous = GENESIS
+    log.forEach((event, index) => {
+      expect(event.seq).toBe(index + 1)
+      expect(checkLink(previous, event)).toBe(true)
+      previous = event.hash
+    })
+  }
+}
+
+/** Runs the faults against a kind of store. */
+export const eventStoreFaults = (name: string, makeLedger: () => Promise<RemoteLedger>): void => {
+  describe(`EventStore contract, faults: ${name}`, () => {
+    let ledger: RemoteLedger
+    let proxy: Proxy
+    let store: EventStore
+    let other: EventStore
+    beforeEach(async () => {
+      ledger = await makeLedger()
+      proxy = await startProxy(ledger.upstream)
+      store = await must(ledger.open('alpha', proxy.port))
+      other = await must(ledger.open('beta'))
+      await must(store.append(batchOf(claim(streamAt(0))))) // statements are prepared from here on
+    })
+    afterEach(async () => {
+      await store.close()
+      await other.close()
+      await proxy.close()
+      await ledger.dispose()
+    })
+
+    it('settles a commit that was done and not heard of', async () => {
+      const cut = proxy.cutAfter(MARK)
+      expectLost(await store.append(batchOf(marked, claim(streamAt(2))))())
+      await cut
+      expect(await settled(store)).toEqual([
+        { _tag: 'Appended', revision: 0, seq: 2 },
+        { _tag: 'Appended', revision: 0, seq: 3 },
+      ])
+      expect(await must(store.append(batchOf(claim(streamAt(1), 0))))).toEqual([
+        { _tag: 'Appended', revision: 1, seq: 4 },
+      ])
+      await expectStreams(other, [0, 1, 2, 1].map(streamAt))
+    })
+
+    it('settles a commit that never reached the store', async () => {
+      const cut = proxy.cutBefore(MARK)
+      expectLost(await store.append(batchOf(marked, claim(streamAt(2))))())
+      await cut
+      expect((await settled(store)).map(({ _tag }) => _tag)).toEqual(['Appended', 'Appended'])
+      await must(store.append(claims(10, 2)))
+      await expectStreams(other, [0, 1, 2, 10, 11].map(streamAt))
+    })
+
+    it('settles a commit whose answer does not come', async () => {
+      const silent = proxy.silence(MARK)
+      const result = await store.append(batchOf(marked))()
+      expectLost(result)
+      await silent
+      expect(await settled(store)).toEqual([{ _tag: 'Appended', revision: 0, seq: 2 }])
+      await expectStreams(other, [0, 1].map(streamAt))
+    })
+
+    it('is not upset by a commit that arrives after it was settled', async () => {
+      const holding = proxy.hold(MARK)
+      expectLost(await store.append(batchOf(marked, claim(streamAt(2))))())
+      const late = await holding
+      expect((await settled(store)).map(({ _tag }) => _tag)).toEqual(['Appended', 'Appended'])
+      await late.release()
+      await must(store.append(claims(10, 1)))
+      await expectStreams(other, [0, 1, 2, 10].map(streamAt))
+    })
+
+    it('settles once when the commit arrives at that very moment', async () => {
+      for (let round = 0; round < 10; round++) {
+        const holding = proxy.hold(MARK)
+        const [first, second] = [streamAt(100 + round), streamAt(200 + round)]
+        expectLost(await store.append(batchOf(claim(first, NO_STREAM, MARK), claim(second)))())
+        const late = await holding
+        const [outcomes] = await Promise.all([settled(store), late.release()])
+        expect(outcomes.map(({ _tag }) => _tag)).toEqual(['Appended', 'Appended'])
+      }
+      const hosts = Array.from({ length: 10 }, (_, round) => [100 + round, 200 + round]).flat()
+      await expectStreams(other, [0, ...hosts].map(streamAt))
+    })
+
+    it('gives a stream that was taken in the meantime up, and keeps the rest, also when the commit arrives late', async () => {
+      const holding = proxy.hold(MARK)
+      expectLost(await store.append(batchOf(marked, claim(streamAt(2)), claim(streamAt(3))))())
+      const late = await holding
+      await must(other.append(batchOf(claim(streamAt(2)))))
+      expect(await settled(store)).toEqual([
+        { _tag: 'Appended', revision: 0, seq: 2 },
+        { _tag: 'WrongExpectedRevision', actual: 0 },
+        { _tag: 'Appended', revision: 0, seq: 3 },
+      ])
+      await late.release()
+      await expectStreams(other, [0, 1, 2, 3].map(streamAt))
+      await must(store.append(claims(10, 1)))
+    })
+
+    it('writes nothing while the store is away, says so in time, and goes on when it is back', async () => {
+      await proxy.refuse()
+      const before = performance.now()
+      const first = await store.append(batchOf(marked))()
+      // The connection may have been found dead only by using it.
+      expect(E.isLeft(first) ? first.left._tag : 'Right').toMatch(/^(StoreUnavailable|OutcomeUnknown)$/)
+      const unknown = E.isLeft(first) && first.left._tag === 'OutcomeUnknown'
+      const second = await (unknown ? store.settle() : store.append(batchOf(marked)))()
+      expect(second).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
+      expect(performance.now() - before).toBeLessThan(3_000)
+      expect(await store.readAfter(START, 10)()).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
+      expect(await store.heartbeat('')()).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
+      await proxy.admit()
+      if (unknown) await settled(store)
+      else await must(store.append(batchOf(marked)))
+      await must(store.heartbeat(''))
+      await expectStreams(store, [0, 1].map(streamAt))
+    })
+
+    it('keeps an unknown outcome until the store is back', async () => {
+      const cut = proxy.cutAfter(MARK)
+      expectLost(await store.append(batchOf(marked))())
+      await cut
+      await proxy.refuse()
+      for (let attempt = 0; attempt < 3; attempt++) {
+        expect(await store.settle()()).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
+      }
+      await proxy.admit()
+      expect(await settled(store)).toEqual([{ _tag: 'Appended', revision: 0, seq: 2 }])
+    })
+
+    it('hears of appends again after its connections were lost', async () => {
+      let heard = 0
+      await must(store.onAppended(() => heard++))
+      await proxy.refuse()
+      await proxy.admit()
+      for (const deadline = performance.now() + 5_000; heard < 2 && performance.now() < deadline;) {
+        heard = 0 // the loss itself wakes too
+        await must(other.append(batchOf(claim(streamAt(500 + Math.trunc(performance.now()))))))
+        await new Promise((resolve) => setTimeout(resolve, 50))
+        if (heard > 0) break
+      }
+      expect(heard).toBeGreaterThan(0)
+    })
+  })
+}

@@ -1,0 +1,251 @@
+/** Faults of a real PostgreSQL: lost connections, killed backends, a frozen server, a server that dies at commit. */
+import * as E from 'fp-ts/lib/Either.js'
+import postgres from 'postgres'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { openPostgres, openPostgresReader } from '../../adapters/postgres/open.ts'
+import type { PostgresOptions } from '../../adapters/postgres/options.ts'
+import { START } from '../../domain/event-store.ts'
+import type { EventStore } from '../../domain/event-store.ts'
+import { freePort, postgresMissing, startPostgres } from '../support/postgres.ts'
+import type { TestPostgres } from '../support/postgres.ts'
+import { until } from '../support/process.ts'
+import { eventStoreFaults, settled } from './event-store-faults.ts'
+import { batchOf, claim, claims, must, streamAt } from './proposals.ts'
+
+const missing = postgresMissing()
+describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '' : ` (skipped: ${missing})`}`, () => {
+  let server: TestPostgres
+  let databases = 0
+  beforeAll(async () => {
+    server = await startPostgres()
+  }, 60_000)
+  afterAll(() => server?.stop())
+
+  const quick = { connectTimeoutMs: 500, statementTimeoutMs: 500 }
+  const optionsFor = (database: string, port = server.port): PostgresOptions => ({
+    hosts: [{ host: server.host, port }],
+    database,
+    user: server.user,
+    ...quick,
+  })
+
+  eventStoreFaults('postgres', async () => {
+    const database = `faults_${++databases}`
+    await server.createDatabase(database)
+    return {
+      upstream: { host: server.host, port: server.port },
+      open: (log, port) => openPostgres(optionsFor(database, port), log),
+      dispose: async () => undefined,
+    }
+  })
+
+  describe('the server itself', () => {
+    let store: EventStore
+    let other: EventStore
+    let admin: postgres.Sql
+    let database: string
+    beforeEach(async () => {
+      database = `server_${++databases}`
+      const url = await server.createDatabase(database)
+      admin = postgres(url, { max: 2, onnotice: () => undefined })
+      store = await must(openPostgres(optionsFor(database), 'alpha'))
+      other = await must(openPostgres(optionsFor(database), 'beta'))
+      await must(store.append(batchOf(claim(streamAt(0)))))
+    })
+    afterEach(async () => {
+      await store.close()
+      await other.close()
+      await admin.end({ timeout: 1 })
+    })
+    const settledIfUnknown = async (appended: Awaited<ReturnType<ReturnType<EventStore['append']>>>) => {
+      if (E.isRight(appended)) return appended.right
+      expect(appended.left._tag).toBe('OutcomeUnknown')
+      return settled(store)
+    }
+    const count = async (): Promise<number> => (await must(other.readAfter(START, 10_000))).events.length
+
+    it('terminates the backend while the batch waits for another transaction', async () => {
+      // An uncommitted insert of the same key makes the batch wait inside the server.
+      const blocker = await admin.reserve()
+      await blocker`BEGIN`
+      await blocker`
+        INSERT INTO events (seq, revision, recorded_at, writer, schema_version, stream, type, data, hash)
+        VALUES (900, 0, now(), 99, 1, ${streamAt(5)}, 'LeaseClaimed', '{}', sha256(''))`
+      const appending = store.append(batchOf(claim(streamAt(4)), claim(streamAt(5))))()
+      const [waiting] = await until('the batch waits', async () => {
+        const rows = await admin`
+          SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`
+        return rows.length > 0 && rows
+      })
+      await admin`SELECT pg_terminate_backend(${waiting?.pid})`
+      const appended = await appending
+      expect(appended).toMatchObject({ _tag: 'Left', left: { _tag: 'OutcomeUnknown' } })
+      await blocker`ROLLBACK`
+      blocker.release()
+      expect((await settled(store)).map(({ _tag }) => _tag)).toEqual(['Appended', 'Appended'])
+      expect(await count()).toBe(3)
+    })
+
+    it('runs into the time limit of a statement and writes nothing', async () => {
+      const blocker = await admin.reserve()
+      await blocker`BEGIN`
+      await blocker`LOCK TABLE events IN EXCLUSIVE MODE`
+      const appended = await store.append(claims(10, 3))()
+      expect(E.isLeft(appended) && appended.left._tag).toMatch(/StoreUnavailable|OutcomeUnknown/)
+      await blocker`ROLLBACK`
+      blocker.release()
+      if (E.isLeft(appended) && appended.left._tag === 'OutcomeUnknown') await settled(store)
+      else await must(store.append(claims(10, 3)))
+      expect(await count()).toBe(4)
+    })
+
+    it('is frozen in the middle, and carries the batch out when it thaws', async () => {
+      const appending = store.append(claims(20, 50))()
+      server.pause()
+      const appended = await appending.finally(() => undefined)
+      const whileFrozen = await store.readLatest([streamAt(20)])()
+      expect(whileFrozen).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
+      server.resume()
+      const outcomes = await settledIfUnknown(appended)
+      expect(new Set(outcomes.map(({ _tag }) => _tag))).toEqual(new Set(['Appended']))
+      expect(await count()).toBe(51)
+      await must(store.append(claims(200, 1)))
+    })
+
+    it('is killed over and over while batches are under way, and keeps each event once', async () => {
+      let expected = 1
+      for (let round = 0; round < 3; round++) {
+        const appending = store.append(claims(1_000 + round * 100, 40))()
+        await server.kill()
+        const appended = await appending
+        const away = await store.heartbeat('')()
+        expect(away).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
+        await server.restart()
+        const outcomes = await settledIfUnknown(appended)
+        expect(new Set(outcomes.map(({ _tag }) => _tag))).toEqual(new Set(['Appended']))
+        expected += 40
+        await until('the other server is back', async () => E.isRight(await other.heartbeat('')()))
+        expect(await count()).toBe(expected)
+      }
+    }, 30_000)
+
+    it('has become read-only: nothing is written, and writing goes on when it is over', async () => {
+      await admin.unsafe(`ALTER DATABASE ${database} SET default_transaction_read_only = on`)
+      await admin`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`
+      const lost = await store.append(claims(30, 2))()
+      expect(E.isLeft(lost) && lost.left._tag).toMatch(/StoreUnavailable|OutcomeUnknown/)
+      const refused = await (
+        E.isLeft(lost) && lost.left._tag === 'OutcomeUnknown' ? store.settle() : store.append(claims(30, 2))
+      )()
+      expect(refused).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
+      expect(E.isLeft(refused) && refused.left.reason).toContain('read-only')
+      const again = postgres(server.url, { max: 1 })
+      await again.unsafe(`ALTER DATABASE ${database} RESET default_transaction_read_only`)
+      await again.end()
+      if (E.isLeft(lost) && lost.left._tag === 'OutcomeUnknown') await settled(store)
+      else await must(store.append(claims(30, 2)))
+      expect(await count()).toBe(3)
+    })
+
+    it('has lost confirmed events: the server stops instead of going on behind them', async () => {
+      await must(store.append(claims(40, 3)))
+      await admin.unsafe(`
+        ALTER TABLE events DISABLE TRIGGER events_are_immutable;
+        DELETE FROM events WHERE seq = 4;
+        ALTER TABLE events ENABLE ALWAYS TRIGGER events_are_immutable`)
+      await admin`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`
+      const results = [await store.append(claims(50, 1))()]
+      if (E.isLeft(results[0]!) && results[0].left._tag === 'OutcomeUnknown') results.push(await store.settle()())
+      expect(results.at(-1)).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnusable' } })
+    })
+  })
+
+  describe('the hosts', () => {
+    it('are tried in order, and the first that serves is used', async () => {
+      const database = `hosts_${++databases}`
+      await server.createDatabase(database)
+      const options: PostgresOptions = {
+        ...optionsFor(database),
+        hosts: [
+          { host: '127.0.0.1', port: await freePort() },
+          { host: server.socketFolder, port: server.port },
+        ],
+      }
+      const store = await must(openPostgres(options, 'alpha'))
+      expect(await must(store.append(claims(0, 2)))).toHaveLength(2)
+      await store.close()
+    })
+
+    it('are named in the reason, and the password is not', async () => {
+      const port = await freePort()
+      const options: PostgresOptions = {
+        ...optionsFor('nowhere', port),
+        password: 'correct horse battery staple',
+      }
+      const away = await openPostgres(options, 'alpha')()
+      expect(away).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
+      expect(JSON.stringify(away)).toContain(`127.0.0.1:${port}`)
+      expect(JSON.stringify(away)).not.toContain('horse')
+      const unknown = await openPostgres({ ...options, hosts: optionsFor('x').hosts }, 'alpha')()
+      expect(unknown).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnusable' } })
+      expect(JSON.stringify(unknown)).toContain('nowhere')
+      expect(JSON.stringify(unknown)).not.toContain('horse')
+    })
+  })
+
+  describe('the tables', () => {
+    it('are set up once by several that start at the same moment', async () => {
+      const database = `setup_${++databases}`
+      await server.createDatabase(database)
+      const names = ['alpha', 'beta', 'gamma', 'delta']
+      const stores = await Promise.all(names.map((log) => must(openPostgres(optionsFor(database), log))))
+      for (const store of stores) await store.close()
+    })
+
+    it('of a newer version stop the start with a sentence', async () => {
+      const database = `newer_${++databases}`
+      const url = await server.createDatabase(database)
+      await (await must(openPostgres(optionsFor(database), 'alpha'))).close()
+      const admin = postgres(url, { max: 1 })
+      await admin`
+        INSERT INTO lease_ledger_migrations (target, number, name, checksum)
+        VALUES ('ledger', 2, '0002-later.sql', 'ff')`
+      for (const opened of [
+        await openPostgres(optionsFor(database), 'alpha')(),
+        await openPostgresReader(optionsFor(database))(),
+      ]) {
+        expect(opened).toMatchObject({
+          _tag: 'Left',
+          left: { _tag: 'StoreUnusable', reason: expect.stringContaining('newer version') },
+        })
+      }
+      await admin.end()
+    })
+
+    it('are missed by a reader of an empty database with a sentence', async () => {
+      const database = `empty_${++databases}`
+      await server.createDatabase(database)
+      expect(await openPostgresReader(optionsFor(database))()).toMatchObject({
+        _tag: 'Left',
+        left: { _tag: 'StoreUnusable', reason: expect.stringContaining('holds no lease ledger') },
+      })
+    })
+
+    it('can be read by the reader role and by nobody changed', async () => {
+      const database = `role_${++databases}`
+      const url = await server.createDatabase(database)
+      const store = await must(openPostgres(optionsFor(database), 'alpha'))
+      await must(store.append(claims(0, 2)))
+      const admin = postgres(url, { max: 1 })
+      await admin.unsafe(`CREATE ROLE auditor_${databases} LOGIN IN ROLE lease_ledger_reader`)
+      const reader = await must(openPostgresReader({ ...optionsFor(database), user: `auditor_${databases}` }))
+      expect((await must(reader.readAfter(START, 10))).events).toHaveLength(2)
+      const auditor = postgres(url, { max: 1, user: `auditor_${databases}` })
+      await expect(auditor`INSERT INTO properties VALUES ('a', 'b')`.execute()).rejects.toThrow(/permission denied/)
+      await auditor.end()
+      await reader.close()
+      await store.close()
+      await admin.end()
+    })
+  })
+})
