@@ -1,0 +1,70 @@
+/**
+ * The port to the lease tables of a database: what the projector writes and a server starts from.
+ *
+ * The rows and the checkpoint move in one transaction and only forward from the position that the writer names, so any
+ * number of writers may try, and a batch that comes twice changes nothing.
+ */
+import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
+import type { Checkpoint, LogName, ReadError, Seq } from '../domain/event-store.ts'
+import type { KeaLeaseType, LeaseRow, LeaseTable } from './lease-row.ts'
+
+/** What became of a batch. */
+export type Applied =
+  | { readonly _tag: 'Applied' }
+  /** The checkpoint of the log does not stand where the writer thought; nothing was changed. */
+  | { readonly _tag: 'Elsewhere'; readonly checkpointAt: Seq }
+
+/** How many leases of a pool stand in a state, as Kea's `lease4_pool_stat` and `lease6_pool_stat` count: 0 and 1 only. */
+export interface Statistic {
+  readonly table: LeaseTable
+  readonly subnetId: number
+  readonly poolId: number
+  /** 0 in `lease4`, which has no such column. */
+  readonly leaseType: KeaLeaseType
+  readonly state: 0 | 1
+  readonly leases: number
+}
+
+/** What a snapshot says beside its rows. */
+export interface SnapshotEnd {
+  /** The rows show every event up to here and none after. */
+  readonly checkpoint: Checkpoint
+  /** The pool statistics that are not zero, in any order. */
+  readonly statistics: ReadonlyArray<Statistic>
+}
+
+/** The lease tables of one database. */
+export interface LeaseTables {
+  /** Where they are, for messages; without account and password. */
+  readonly where: string
+  /**
+   * Moves the checkpoint of `projection` for `log` from `from` to `to` and writes the rows, all or nothing. A row takes
+   * the place of one with a lower revision only. No two rows name one stream. One call at a time.
+   */
+  readonly apply: (
+    projection: string,
+    log: LogName,
+    from: Seq,
+    to: Seq,
+    rows: ReadonlyArray<LeaseRow>,
+  ) => TaskEither<ReadError, Applied>
+  /** How far the tables are. */
+  readonly checkpoint: (projection: string) => TaskEither<ReadError, Checkpoint>
+  /** Every row, as they stood at one moment, in any order. `onRow` is called synchronously and must not throw. */
+  readonly snapshot: (projection: string, onRow: (row: LeaseRow) => void) => TaskEither<ReadError, SnapshotEnd>
+  /**
+   * Empty tables beside the live ones, to be filled through the same `apply` and then put in their place. With `resume`
+   * those that an interrupted rebuild left, if there are any. `StoreUnusable` while another rebuild holds them.
+   */
+  readonly shadow: (resume: boolean) => TaskEither<ReadError, ShadowTables>
+  readonly close: () => Promise<void>
+}
+
+/** Tables that are being rebuilt. `close` leaves them for a rebuild that resumes. */
+export interface ShadowTables extends Omit<LeaseTables, 'shadow'> {
+  /** Puts them in the place of the live tables, in one transaction. Readers see the old ones or the new ones. */
+  readonly swap: () => TaskEither<ReadError, void>
+}
+
+/** The projection that keeps the lease tables, as its checkpoints are named. */
+export const LEASES = 'leases'

@@ -1,0 +1,128 @@
+/** The lease tables in PostgreSQL (13 or later). They must have been set up (migrations/postgres/tables). */
+import * as E from 'fp-ts/lib/Either.js'
+import type { Either } from 'fp-ts/lib/Either.js'
+import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
+import type postgres from 'postgres'
+import type { Checkpoint, LogName, ReadError, Seq } from '../../domain/event-store.ts'
+import { tableOf } from '../lease-row.ts'
+import type { KeaLeaseType, LeaseRow, LeaseTable } from '../lease-row.ts'
+import type { Applied, LeaseTables, ShadowTables, SnapshotEnd, Statistic } from '../lease-tables.ts'
+import { arrayLiterals, fromTexts } from './columns.ts'
+import { makeConnection, whereText } from './connection.ts'
+import type { Connection, PostgresTablesOptions } from './connection.ts'
+import { openShadow } from './shadow.ts'
+import { applyStatement, checkpointStatement, quoted, rowsStatement, statisticsStatement } from './statements.ts'
+
+export type { PostgresTablesOptions } from './connection.ts'
+
+const DEFAULT_SCHEMA = 'public'
+
+const READY = `
+SELECT coalesce(to_regclass($1::text)::text, '')`
+
+/**
+ * Opens the lease tables of a database: one connection for batches and short questions; a snapshot makes another for
+ * its time. `StoreUnusable` when the tables are not there.
+ */
+export const openPostgresTables =
+  (options: PostgresTablesOptions): TaskEither<ReadError, LeaseTables> =>
+  async () => {
+    const name = options.schema ?? DEFAULT_SCHEMA
+    const connection = makeConnection(options)
+    const found = await connection.run((sql) => texts(sql, READY, [`${quoted(name)}.lease_checkpoints`]))
+    if (E.isRight(found) && found.right[0]?.[0] !== '') return E.right(makeTables(options, name, connection))
+    await connection.close()
+    if (E.isLeft(found)) return found
+    const reason = `${whereText(options)} has no lease tables in schema ${name}; set them up first`
+    return E.left({ _tag: 'StoreUnusable', reason })
+  }
+
+const makeTables = (options: PostgresTablesOptions, schema: string, connection: Connection): LeaseTables => ({
+  ...inSchema(options, schema, connection),
+  shadow: (resume) => () => openShadow(options, schema, resume, inSchema),
+})
+
+/** Everything that live tables and those of a rebuild have in common. */
+const inSchema = (
+  options: PostgresTablesOptions,
+  schemaName: string,
+  connection: Connection,
+): Omit<ShadowTables, 'swap'> => {
+  const schema = quoted(schemaName)
+  const statements = new Map<string, string>()
+  const statementFor = (tables: ReadonlyArray<LeaseTable>): string => {
+    const known = statements.get(tables.join())
+    if (known !== undefined) return known
+    const made = applyStatement(schema, tables)
+    statements.set(tables.join(), made)
+    return made
+  }
+  const checkpoint = async (projection: string): Promise<Either<ReadError, Checkpoint>> =>
+    E.map(toCheckpoint)(await connection.run((sql) => texts(sql, checkpointStatement(schema), [projection])))
+  return {
+    where: whereText(options),
+    apply: (projection, log, from, to, rows) => async () => {
+      const byTable = (['lease4', 'lease6'] as const)
+        .map((table) => ({ table, rows: rows.filter(({ stream }) => tableOf(stream) === table) }))
+        .filter((part) => part.rows.length > 0)
+      const statement = statementFor(byTable.map(({ table }) => table))
+      const parameters = [projection, log, from, to, ...byTable.flatMap((part) => arrayLiterals(part.table, part.rows))]
+      const moved = await connection.run((sql) => texts(sql, statement, parameters))
+      if (E.isLeft(moved)) return moved
+      if (moved.right[0]?.[0] === '1') return E.right({ _tag: 'Applied' })
+      return E.map(elsewhere(log))(await checkpoint(projection))
+    },
+    checkpoint: (projection) => () => checkpoint(projection),
+    snapshot: (projection, onRow) => () => readSnapshot(options, schema, projection, onRow),
+    close: connection.close,
+  }
+}
+
+const elsewhere =
+  (log: LogName) =>
+  (checkpoint: Checkpoint): Applied => ({ _tag: 'Elsewhere', checkpointAt: checkpoint[log] ?? 0 })
+
+type Texts = ReadonlyArray<ReadonlyArray<string>>
+
+const texts = async (
+  sql: postgres.Sql | postgres.TransactionSql,
+  statement: string,
+  parameters: ReadonlyArray<string | number>,
+): Promise<Texts> => (await sql.unsafe(statement, [...parameters], { prepare: true }).values()) as unknown as Texts
+
+const toCheckpoint = (rows: Texts): Checkpoint =>
+  Object.fromEntries(rows.map(([log, seq]): [LogName, Seq] => [log as string, Number(seq)]))
+
+const toStatistic = ([table, subnetId, poolId, leaseType, state, leases]: ReadonlyArray<string>): Statistic => ({
+  table: table as LeaseTable,
+  subnetId: Number(subnetId),
+  poolId: Number(poolId),
+  leaseType: Number(leaseType) as KeaLeaseType,
+  state: Number(state) as 0 | 1,
+  leases: Number(leases),
+})
+
+/** One transaction that sees one moment. The rows are handed on as they come off the wire and nowhere kept. */
+const readSnapshot = async (
+  options: PostgresTablesOptions,
+  schema: string,
+  projection: string,
+  onRow: (row: LeaseRow) => void,
+): Promise<Either<ReadError, SnapshotEnd>> => {
+  const connection = makeConnection({ ...options, statementTimeoutMs: 0 })
+  const read = await connection.run<SnapshotEnd>(
+    (sql) =>
+      sql.begin('ISOLATION LEVEL REPEATABLE READ READ ONLY', async (transaction) => {
+        const checkpoint = toCheckpoint(await texts(transaction, checkpointStatement(schema), [projection]))
+        const statistics = (await texts(transaction, statisticsStatement(schema), [])).map(toStatistic)
+        for (const table of ['lease4', 'lease6'] as const) {
+          const rows = transaction.unsafe(rowsStatement(schema, table), [], { prepare: true }).values()
+          await rows.forEach((row) => onRow(fromTexts(table, row as unknown as ReadonlyArray<string | null>)))
+        }
+        return { checkpoint, statistics }
+      }) as Promise<SnapshotEnd>,
+    0,
+  )
+  await connection.close()
+  return read
+}

@@ -1,0 +1,40 @@
+/** Waiting, as an argument: a simulation has a time of its own. */
+export interface Timer {
+  /** Calls `act` after `ms` milliseconds, unless the function that it gives is called before. */
+  readonly after: (ms: number, act: () => void) => () => void
+}
+
+/** The process's own time. */
+export const realTimer: Timer = {
+  after: (ms, act) => {
+    const timeout = setTimeout(act, ms)
+    return () => clearTimeout(timeout)
+  },
+}
+
+/** A pause that ends early when it is woken. One waiter at a time. */
+export class Pause {
+  readonly #timer: Timer
+  #wake: (() => void) | undefined
+
+  constructor(timer: Timer) {
+    this.#timer = timer
+  }
+
+  /** Resolves after `ms` milliseconds or at the next `wake`. */
+  wait(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#timer.after(ms, () => this.wake())
+      this.#wake = () => {
+        cancel()
+        resolve()
+      }
+    })
+  }
+
+  wake(): void {
+    const wake = this.#wake
+    this.#wake = undefined
+    wake?.()
+  }
+}
