@@ -17,6 +17,9 @@ export interface Account {
   readonly gid: number
 }
 
+/** By its numbers alone. */
+export type Owner = Omit<Account, 'name'>
+
 /** Who runs the child, and the words before its command that make it so. */
 export interface Runner {
   /** The account of the child; undefined when it is the one of this process. */
@@ -51,28 +54,28 @@ const accounts = (): ReadonlyArray<Account> => {
   }
 }
 
-/** Chooses the account. `ownerUid` owns the data folder of the database, if there is one. */
+/** Chooses the account. `owner` has the files of the database, if there are any. Left: one sentence. */
 export const chooseRunner = (
-  ownerUid: number | undefined,
+  owner: Owner | undefined,
   programs: ReadonlyArray<string>,
   folder: string,
 ): Either<string, Runner> => {
   const uid = process.getuid?.() ?? -1
   const self = accounts().find((account) => account.uid === uid)?.name ?? ''
   if (uid !== 0) {
-    if (ownerUid !== undefined && ownerUid !== uid) {
-      return E.left(`${folder} belongs to another account (uid ${ownerUid}); run the service as root or as its owner`)
+    if (owner !== undefined && owner.uid !== uid) {
+      return E.left(`${folder} belongs to another account (uid ${owner.uid}); run the service as root or as its owner`)
     }
     return E.right({ account: undefined, self, command: plainCommand })
   }
-  const candidates = accounts().filter((account) =>
-    ownerUid === undefined ? ACCOUNTS.includes(account.name) : account.uid === ownerUid,
-  )
-  const account = candidates.sort((a, b) => ACCOUNTS.indexOf(a.name) - ACCOUNTS.indexOf(b.name))[0]
-  if (account === undefined || account.uid === 0) {
+  if (owner?.uid === 0) {
     return E.left(
-      'PostgreSQL does not run as root, and there is neither an account lease-ledger nor nobody to run it under',
+      `the database in ${folder} belongs to root, as which PostgreSQL does not run; give it back with chown`,
     )
+  }
+  const account = owner === undefined ? newOwner() : { name: `of uid ${owner.uid}`, ...owner }
+  if (account === undefined) {
+    return E.left(`PostgreSQL does not run as root, and there is no account ${ACCOUNTS.join(' or ')} to run it under`)
   }
   if (!hasSetpriv()) return E.left('to run PostgreSQL under another account the program setpriv (util-linux) is needed')
   for (const extra of [[], ...capable()]) {
@@ -82,6 +85,12 @@ export const chooseRunner = (
   return E.left(
     `the account ${account.name}, which runs PostgreSQL, cannot enter ${folder} or the program's own folder`,
   )
+}
+
+/** The account for a database that is yet to be made. */
+const newOwner = (): Account | undefined => {
+  const known = accounts()
+  return ACCOUNTS.map((name) => known.find((account) => account.name === name)).find((found) => found !== undefined)
 }
 
 const asAccount = ({ uid, gid }: Account): ReadonlyArray<string> => [

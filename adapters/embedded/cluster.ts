@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import { startOf } from '../identity.ts'
-import type { Runner } from './account.ts'
+import type { Owner, Runner } from './account.ts'
 
 export const DATABASE = 'lease_ledger'
 /** The superuser, as which the service itself connects. */
@@ -86,10 +86,11 @@ export const childEnvironment = (): NodeJS.ProcessEnv => ({
   TZ: 'UTC',
 })
 
-/** uid of the owner of the database's files; undefined when there are none yet. */
-export const ownerUid = async (layout: Layout): Promise<number | undefined> => {
+/** Who owns the database's files; undefined when there are none yet. */
+export const ownerOf = async (layout: Layout): Promise<Owner | undefined> => {
   try {
-    return (await stat(layout.cluster)).uid
+    const { uid, gid } = await stat(layout.cluster)
+    return { uid, gid }
   } catch {
     return undefined
   }
@@ -103,7 +104,7 @@ export const checkCluster = async (layout: Layout, programs: Programs): Promise<
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EACCES') return E.left(`${layout.cluster} may not be read by this account`)
-    if ((await ownerUid(layout)) === undefined) return E.right(false)
+    if ((await ownerOf(layout)) === undefined) return E.right(false)
     return E.left(`${layout.cluster} is not the data folder of a PostgreSQL; name another folder with --data`)
   }
   if (version === programs.major) return E.right(true)
@@ -142,11 +143,7 @@ export const prepareCluster = async (
       runner.command(program, args)
     const options = ['--auth=trust', `--username=${OWNER}`, '--encoding=UTF8', '--no-locale', '--no-instructions']
     await run(asRunner(programs.initdb, ...options, `--pgdata=${unfinished}`), '\n', unfinished)
-    await run(
-      asRunner(programs.postgres, '--single', '-D', unfinished, 'postgres'),
-      SETUP.replaceAll(';\n', ';\n'),
-      unfinished,
-    )
+    await run(asRunner(programs.postgres, '--single', '-D', unfinished, 'postgres'), SETUP, unfinished)
     await rename(unfinished, layout.cluster)
   }
   await writeAccess(layout, runner)

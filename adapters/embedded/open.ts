@@ -24,7 +24,7 @@ import {
   findPrograms,
   layoutOf,
   OWNER,
-  ownerUid,
+  ownerOf,
   PORT,
   prepareCluster,
   READER,
@@ -180,10 +180,10 @@ const own = async (asked: Layout, layout: Layout): Promise<Either<EmbeddedError,
   const programs = await findPrograms()
   if (E.isLeft(programs)) return failure(programs.left)
   const { postgres, initdb } = programs.right
-  const runner = chooseRunner(await ownerUid(layout), [postgres, initdb], layout.dataFolder)
-  if (E.isLeft(runner)) return failure(runner.left)
   const checked = await checkCluster(layout, programs.right)
   if (E.isLeft(checked)) return failure(checked.left)
+  const runner = chooseRunner(await ownerOf(layout), [postgres, initdb], layout.dataFolder)
+  if (E.isLeft(runner)) return failure(runner.left)
   const cleared = await clearOrphan(layout)
   if (E.isLeft(cleared)) return cleared
   await prepareCluster(layout, programs.right, runner.right, checked.right)

@@ -1,7 +1,11 @@
 /** Faults of a real PostgreSQL: lost connections, killed backends, a frozen server, a server that dies at commit. */
+import { spawn } from 'node:child_process'
 import * as E from 'fp-ts/lib/Either.js'
 import postgres from 'postgres'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { checkLink, GENESIS } from '../../adapters/chain.ts'
+import { startOf, thisProcess } from '../../adapters/identity.ts'
+import type { Identity } from '../../adapters/identity.ts'
 import { openPostgres, openPostgresReader } from '../../adapters/postgres/open.ts'
 import type { PostgresOptions } from '../../adapters/postgres/options.ts'
 import { START } from '../../domain/event-store.ts'
@@ -10,7 +14,7 @@ import { freePort, postgresMissing, startPostgres } from '../support/postgres.ts
 import type { TestPostgres } from '../support/postgres.ts'
 import { until } from '../support/process.ts'
 import { eventStoreFaults, settled } from './event-store-faults.ts'
-import { batchOf, claim, claims, must, streamAt } from './proposals.ts'
+import { batchOf, claim, claims, must, right, streamAt } from './proposals.ts'
 
 const missing = postgresMissing()
 describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '' : ` (skipped: ${missing})`}`, () => {
@@ -190,6 +194,100 @@ describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '
       expect(unknown).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnusable' } })
       expect(JSON.stringify(unknown)).toContain('nowhere')
       expect(JSON.stringify(unknown)).not.toContain('horse')
+    })
+  })
+
+  describe('the name of a server', () => {
+    let database: string
+    let admin: postgres.Sql
+    let opened: EventStore[]
+    beforeEach(async () => {
+      database = `name_${++databases}`
+      admin = postgres(await server.createDatabase(database), { max: 1, onnotice: () => undefined })
+      opened = []
+    })
+    afterEach(async () => {
+      for (const store of opened) await store.close()
+      await admin.end({ timeout: 1 })
+    })
+    const open = () => openPostgres(optionsFor(database), 'alpha')()
+    const first = async (): Promise<EventStore> => {
+      const store = await must(openPostgres(optionsFor(database), 'alpha'))
+      opened.push(store)
+      return store
+    }
+    /** Rewrites whose name it is, as if that process had beaten its heart just now. */
+    const ownedBy = (identity: Partial<Identity>) =>
+      admin`UPDATE writers SET identity = ${JSON.stringify({ ...thisProcess(), ...identity })}, heartbeat = clock_timestamp()`
+    const beat = () => admin`UPDATE writers SET heartbeat = clock_timestamp()`.execute()
+
+    it('is taken over at once from a process of this machine that is dead', async () => {
+      const store = await first()
+      const child = spawn('true')
+      const pid = child.pid as number
+      await new Promise((resolve) => child.on('exit', resolve))
+      await ownedBy({ pid, started: '1' })
+      const before = performance.now()
+      opened.push(right(await open()))
+      expect(performance.now() - before).toBeLessThan(2_000)
+      expect(await store.heartbeat('')()).toMatchObject({ _tag: 'Left', left: { _tag: 'LogTaken' } })
+    })
+
+    it('is refused at once when it belongs to a process of this machine that lives', async () => {
+      await first()
+      const child = spawn('sleep', ['60'])
+      const pid = child.pid as number
+      await ownedBy({ pid, started: startOf(pid) as string, host: 'dhcp1' })
+      expect(await open()).toMatchObject({
+        _tag: 'Left',
+        left: {
+          _tag: 'LogTaken',
+          reason: `server name "alpha" is in use by pid ${pid} on host dhcp1; give this server another one with --server-name`,
+        },
+      })
+      child.kill('SIGKILL')
+    })
+
+    it('is taken over from another machine whose heart does not beat for 3 s', async () => {
+      await first()
+      await ownedBy({ scope: 'another machine' })
+      opened.push(right(await open()))
+    })
+
+    it('is refused as long as the heart of another machine beats', async () => {
+      await first()
+      await ownedBy({ scope: 'another machine', host: 'dhcp2', pid: 815 })
+      const beating = setInterval(() => void beat(), 500)
+      const refused = await open()
+      clearInterval(beating)
+      expect(refused).toMatchObject({ _tag: 'Left', left: { _tag: 'LogTaken' } })
+      expect(JSON.stringify(refused)).toContain('pid 815 on host dhcp2')
+    })
+
+    it('is free again when its server has said goodbye', async () => {
+      await (await first()).close()
+      const before = performance.now()
+      opened.push(right(await open()))
+      expect(performance.now() - before).toBeLessThan(2_000)
+    })
+
+    it('keeps its log sound when the server before had a commit on its way, and stops that server', async () => {
+      const before = await first()
+      await must(before.append(claims(0, 2)))
+      await ownedBy({ scope: 'long ago' })
+      await admin`UPDATE writers SET heartbeat = clock_timestamp() - interval '1 minute'`
+      const after = right(await open())
+      opened.push(after)
+      await must(before.append(claims(10, 3))) // the late commit: it was sent before the name was lost
+      expect((await must(after.append(claims(20, 2)))).map(({ _tag }) => _tag)).toEqual(['Appended', 'Appended'])
+      expect(await before.append(claims(30, 1))()).toMatchObject({ _tag: 'Left', left: { _tag: 'LogTaken' } })
+      const { events } = await must(after.readAfter(START, 100))
+      expect(events.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6, 7])
+      let previous = GENESIS
+      for (const event of events) {
+        expect(checkLink(previous, event)).toBe(true)
+        previous = event.hash
+      }
     })
   })
 
