@@ -53,13 +53,14 @@ export const openCore = async (config: Config, options: CoreOptions, stores: Sto
   const follower = new Follower({
     store,
     replica,
+    own: store.log,
     from,
     log,
     pageMax: PAGE_MAX,
     pollMinMs: 20,
     pollMaxMs: 500,
     onFatal,
-    onProgress: (read) => log.info({ events: read }, 'catching up with the ledger'),
+    onProgress: progressLog(log),
   })
   if (!(await follower.catchUp())) return E.left('the ledger cannot be read to its end: see the log above')
   const maxClockSkewMs = config.ledger.maxClockSkewSec * 1000
@@ -79,7 +80,6 @@ export const openCore = async (config: Config, options: CoreOptions, stores: Sto
     retryMs: 100,
     catchUp: () => follower.catchUp(),
     onAppended: (events) => {
-      follower.passOwn(events)
       for (const projector of projectors) projector.offer(events)
     },
     onFatal,
@@ -124,6 +124,19 @@ export const openCore = async (config: Config, options: CoreOptions, stores: Sto
     counters.report(log, { ...ledger.counters, leases: replica.size })
   }
   return E.right({ store, replica, ledger, follower, cluster, sweeper, counters, stop })
+}
+
+/** Says how far a catch-up is, once a second, so that a long one is seen and a short one is silent. */
+const progressLog = (log: Logger): ((read: number) => void) => {
+  let saidAt = performance.now()
+  let last = 0
+  return (read) => {
+    if (read < last) saidAt = performance.now()
+    last = read
+    if (performance.now() - saidAt < 1000) return
+    saidAt = performance.now()
+    log.info({ events: read }, 'catching up with the ledger')
+  }
 }
 
 /** Fills the replica from the lease tables and says up to where they show the ledger; from the beginning without them. */

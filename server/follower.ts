@@ -3,7 +3,7 @@
  * by a timer that is quick while others write and slow while nobody does.
  */
 import * as E from 'fp-ts/lib/Either.js'
-import type { Checkpoint, EventReader, Recorded, Seq } from '../domain/event-store.ts'
+import type { Checkpoint, EventReader, LogName } from '../domain/event-store.ts'
 import { applyStored } from './ledger.ts'
 import type { Logger } from './logger.ts'
 import type { Replica } from './replica.ts'
@@ -12,6 +12,8 @@ import type { Replica } from './replica.ts'
 export interface FollowerOptions {
   readonly store: EventReader
   readonly replica: Replica
+  /** The log that this server appends to, whose new events the replica takes in as they are appended. */
+  readonly own: LogName
   /** Where the replica stands when the follower is made. */
   readonly from: Checkpoint
   readonly log: Logger
@@ -32,6 +34,7 @@ export class Follower {
   #timer: NodeJS.Timeout | undefined
   #pollMs: number
   #unsubscribe: () => Promise<void> = () => Promise.resolve()
+  #following = false
   #stopped = false
 
   constructor(options: FollowerOptions) {
@@ -40,7 +43,7 @@ export class Follower {
     this.#pollMs = options.pollMaxMs
   }
 
-  /** Up to where the replica has taken in every log. */
+  /** Up to where the replica has taken in the other servers' logs, and its own as it stood when following began. */
   get checkpoint(): Checkpoint {
     return this.#checkpoint
   }
@@ -67,19 +70,11 @@ export class Follower {
 
   /** Begins to follow; call after the first `catchUp`. */
   async start(): Promise<void> {
+    this.#following = true
     const subscribed = await this.#options.store.onAppended(() => void this.catchUp())()
     if (E.isRight(subscribed)) this.#unsubscribe = subscribed.right
     else this.#options.log.warn({ reason: subscribed.left.reason }, 'no wake-ups from the store; polling only')
     this.#schedule()
-  }
-
-  /** Notes events of this server's own log that the replica took in when they were appended. In order of the log. */
-  passOwn(events: ReadonlyArray<Recorded>): void {
-    const last = events.at(-1)
-    const first = events[0]
-    if (last === undefined || first === undefined) return
-    // Only when nothing of the log lies between: otherwise the gap is read in the ordinary way.
-    if ((this.#checkpoint[last.log] ?? 0) === first.seq - 1) this.#moveTo(last.log, last.seq)
   }
 
   /** Stops following. */
@@ -90,15 +85,16 @@ export class Follower {
     await this.#running
   }
 
-  #moveTo(log: string, seq: Seq): void {
-    this.#checkpoint = { ...this.#checkpoint, [log]: seq }
+  /** Once it follows, this server's own log is asked for from its very end, since nobody else writes there. */
+  #asked(): Checkpoint {
+    return this.#following ? { ...this.#checkpoint, [this.#options.own]: Number.MAX_SAFE_INTEGER } : this.#checkpoint
   }
 
   async #read(): Promise<boolean> {
     const { store, replica, pageMax, onFatal, onProgress, log } = this.#options
     let count = 0
     for (;;) {
-      const page = await store.readAfter(this.#checkpoint, pageMax)()
+      const page = await store.readAfter(this.#asked(), pageMax)()
       if (E.isLeft(page)) {
         if (page.left._tag === 'StoreUnusable') onFatal(page.left.reason)
         log.debug({ reason: page.left.reason }, 'cannot follow the ledger now')
@@ -106,8 +102,9 @@ export class Follower {
       }
       const { events, next } = page.right
       for (const stored of events) if (!applyStored(replica, stored, onFatal)) return false
-      // Own events may have been passed on while the page was on its way: never go back behind them.
-      this.#checkpoint = furthest(this.#checkpoint, next)
+      this.#checkpoint = this.#following
+        ? { ...next, [this.#options.own]: this.#checkpoint[this.#options.own] ?? 0 }
+        : next
       if (events.length === 0) break
       count += events.length
       onProgress?.(count)
@@ -120,10 +117,4 @@ export class Follower {
     if (this.#stopped) return
     this.#timer = setTimeout(() => void this.catchUp().finally(() => this.#schedule()), this.#pollMs)
   }
-}
-
-const furthest = (a: Checkpoint, b: Checkpoint): Checkpoint => {
-  const merged: Record<string, Seq> = { ...a }
-  for (const [log, seq] of Object.entries(b)) merged[log] = Math.max(merged[log] ?? 0, seq)
-  return merged
 }

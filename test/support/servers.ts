@@ -30,6 +30,7 @@ export const makeServer = (store: EventStore, now: () => number, more: Partial<L
   const follower = new Follower({
     store,
     replica,
+    own: store.log,
     from: START,
     log: silent,
     pageMax: 100,
@@ -51,7 +52,6 @@ export const makeServer = (store: EventStore, now: () => number, more: Partial<L
     retryMs: 1,
     catchUp: () => follower.catchUp(),
     onAppended: (events) => {
-      follower.passOwn(events)
       appended.push(...events)
     },
     onFatal,
