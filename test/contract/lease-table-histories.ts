@@ -47,7 +47,7 @@ const relay: fc.Arbitrary<Relay> = fc.record(
     interfaceId: hex(0, 6),
     subscriberId: fc.oneof(hex(0, 6), anyText),
   },
-  { requiredKeys: [] },
+  { requiredKeys: [], noNullPrototype: true },
 )
 
 /** Terms in every shape that an event may carry, sensible and not. */
