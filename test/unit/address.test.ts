@@ -40,9 +40,20 @@ describe('addresses', () => {
         expect(A.ip6Text(address)).toBe(Address6.fromByteArray([...A.ip6Bytes(address)]).correctForm())
       }),
     ))
-  it.each(['1.2.3', '1.2.3.256', '1.2.3.4/24', ' 1.2.3.4', 'a.b.c.d', '::1'])('refuse %s as IPv4', (text) =>
-    expect(A.parseIp4(text)).toEqual(O.none),
-  )
+  it.each([
+    '',
+    '.',
+    '1.2.3',
+    '1.2.3.256',
+    '1.2.3.4/24',
+    ' 1.2.3.4',
+    '1.2.3.4.',
+    '1..3.4',
+    '1.2.3.04',
+    '1.2.3.4.5',
+    'a.b.c.d',
+    '::1',
+  ])('refuse %s as IPv4', (text) => expect(A.parseIp4(text)).toEqual(O.none))
   it.each(['1.2.3.4', '2001:db8::/32', 'fe80::1%eth0', ':::', ''])('refuse %s as IPv6', (text) =>
     expect(A.parseIp6(text)).toEqual(O.none),
   )
