@@ -129,6 +129,7 @@ export const rowOf = ({ stream, revision, log, seq, recordedAt, event }: Recorde
     fqdnReverse: showsName && lease.fqdnReverse === true,
     hostname: showsName ? shortened(lease.hostname) : null,
   }
+  const relay = lease.relay === undefined ? undefined : printableRelay(lease.relay)
   const shown = {
     ...client,
     validLifetime: validLifetimeOf(status, lease, recordedAt),
@@ -144,7 +145,7 @@ export const rowOf = ({ stream, revision, log, seq, recordedAt, event }: Recorde
     expiresAt: instant(lease.expiresAt),
     renewals: whole(lease.renewals, Number.MAX_SAFE_INTEGER) ?? 0,
     transactionId: whole(lease.transactionId, UINT32_MAX) ?? 0,
-    relay: lease.relay === undefined ? null : canonicalJson(mapTexts(lease.relay, printable)),
+    relay: relay === undefined ? null : canonicalJson(relay),
   }
   return {
     stream,
@@ -155,7 +156,7 @@ export const rowOf = ({ stream, revision, log, seq, recordedAt, event }: Recorde
     remoteId: isV4 ? octets(lease.relay?.remoteId, CLIENT_ID_OCTETS_MAX) : null,
     revision,
     status,
-    kept: keptText(lease, shownLease(shown)),
+    kept: keptText(lease, shownLease(shown, relay)),
     recordedAt: instant(recordedAt),
     log,
     seq,
@@ -164,7 +165,7 @@ export const rowOf = ({ stream, revision, log, seq, recordedAt, event }: Recorde
 
 /** The revision and state that a row stands for: the way back from {@link rowOf}, on all fields of the lease. */
 export const stateOf = (row: LeaseRow): { readonly revision: Revision; readonly state: Used } => {
-  const shown = shownLease(row)
+  const shown = shownLease(row, row.relay === null ? undefined : (JSON.parse(row.relay) as Relay))
   const lease = row.kept === null ? shown : withKept(shown, row.kept)
   return { revision: row.revision, state: { status: row.status, lease } }
 }
@@ -213,9 +214,16 @@ const octets = (hex: string | undefined, octetsMax: number): string | null =>
   hex !== undefined && hex.length <= 2 * octetsMax && /^(?:[0-9a-f]{2})*$/.test(hex) ? hex : null
 
 // A NUL and half a surrogate pair are characters to JavaScript that no UTF-8 database stores.
-const UNPRINTABLE = /\0|\p{Surrogate}/gu
+const isPrintable = (text: string): boolean => text.isWellFormed() && !text.includes('\0')
 
-const printable = (text: string): string => text.replace(UNPRINTABLE, '\uFFFD')
+const printable = (text: string): string => (isPrintable(text) ? text : text.toWellFormed().replaceAll('\0', '\uFFFD'))
+
+/** The relay itself when all of it is printable. */
+const printableRelay = (relay: Relay): Relay => {
+  for (const field in relay)
+    if (!isPrintable(relay[field as keyof Relay] ?? '')) return mapTexts(relay, printable) as Relay
+  return relay
+}
 
 const shortened = (hostname: string | undefined): string | null => {
   if (hostname === undefined) return null
@@ -232,7 +240,7 @@ type Shown = Omit<LeaseRow, 'stream' | 'expire' | 'state' | 'relayId' | 'remoteI
 type KeptColumn = 'revision' | 'status' | 'kept' | 'recordedAt' | 'log' | 'seq'
 
 /** A false flag is read as one that the client and the configuration had no word on, which is by far the usual case. */
-const shownLease = (row: Shown): Lease =>
+const shownLease = (row: Shown, relay: Relay | undefined): Lease =>
   makeLease(
     {
       clientId: row.clientId ?? undefined,
@@ -247,7 +255,7 @@ const shownLease = (row: Shown): Lease =>
       iaid: row.iaid ?? undefined,
       poolId: row.poolId,
       preferredLifetimeSec: row.preferredLifetime ?? undefined,
-      relay: row.relay === null ? undefined : (JSON.parse(row.relay) as Relay),
+      relay,
       subnetId: row.subnetId,
       transactionId: row.transactionId,
       userContext: row.userContext ?? undefined,
@@ -266,15 +274,12 @@ const keptText = (lease: Lease, shown: Lease): string | null => {
   let kept: Record<string, unknown> | undefined
   for (const field of Object.keys(shown) as Array<keyof Lease>) {
     const value = lease[field]
-    if (value === shown[field] || (field === 'relay' && sameRelay(lease.relay, shown.relay))) continue
+    if (value === shown[field]) continue
     kept ??= {}
     kept[field] = packed(value)
   }
   return kept === undefined ? null : canonicalJson(kept)
 }
-
-const sameRelay = (one: Relay | undefined, other: Relay | undefined): boolean =>
-  one === undefined || other === undefined ? one === other : canonicalJson(one) === canonicalJson(other)
 
 const packed = (value: string | number | boolean | Relay | undefined): unknown => {
   if (value === undefined) return null
@@ -283,7 +288,7 @@ const packed = (value: string | number | boolean | Relay | undefined): unknown =
 }
 
 const packedText = (text: string): unknown =>
-  printable(text) === text ? text : { utf16: Buffer.from(text, 'utf16le').toString('hex') }
+  isPrintable(text) ? text : { utf16: Buffer.from(text, 'utf16le').toString('hex') }
 
 const unpacked = (value: unknown): unknown => {
   if (value === null) return undefined

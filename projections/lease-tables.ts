@@ -66,5 +66,23 @@ export interface ShadowTables extends Omit<LeaseTables, 'shadow'> {
   readonly swap: () => TaskEither<ReadError, void>
 }
 
+/**
+ * One sentence when tables at `checkpoint` show more than a ledger with these `heads` holds, as after the ledger was
+ * restored from a backup older than they are: then they are no snapshot of it, and must be rebuilt. Ask the tables
+ * first and the ledger then, or a server that appends in between looks like it.
+ */
+export const aheadOfLedger = (where: string, checkpoint: Checkpoint, heads: Checkpoint): string | undefined => {
+  for (const [log, at] of Object.entries(checkpoint)) {
+    const head = heads[log] ?? 0
+    if (at > head) {
+      return (
+        `${where}: the lease tables show the log of ${log} up to ${at}, and the ledger has it up to ${head}: ` +
+        'the ledger is older than the tables; run `ledger replay`'
+      )
+    }
+  }
+  return undefined
+}
+
 /** The projection that keeps the lease tables, as its checkpoints are named. */
 export const LEASES = 'leases'

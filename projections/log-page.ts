@@ -4,6 +4,8 @@ import type { Either } from 'fp-ts/lib/Either.js'
 import type { EventReader, LogName, ReadError, Recorded, Seq, Stored } from '../domain/event-store.ts'
 import { decodeStored } from '../domain/lease-codec.ts'
 import type { Undecodable } from '../domain/lease-codec.ts'
+import { coalesced, rowOf } from './lease-row.ts'
+import type { LeaseRow } from './lease-row.ts'
 
 /** Events of a log that follow each other, and the position of the last one. */
 export interface LogPage {
@@ -38,4 +40,18 @@ export const readPage = async (
 ): Promise<Either<ReadError | Undecodable, LogPage>> => {
   const stored = await reader.readLog(log, after, countMax)()
   return E.isLeft(stored) ? stored : decodePage(stored.right, after)
+}
+
+/** The rows that a batch of events leaves, one a stream. An event whose fields are not what they should be is named. */
+export const rowsOf = (events: ReadonlyArray<Recorded>): Either<Undecodable, ReadonlyArray<LeaseRow>> => {
+  const rows: LeaseRow[] = []
+  for (const event of events) {
+    try {
+      rows.push(rowOf(event))
+    } catch (error) {
+      const reason = `event ${event.log}/${event.seq} carries no whole lease: ${(error as Error).message}`
+      return E.left({ _tag: 'Undecodable', reason })
+    }
+  }
+  return E.right(coalesced(rows))
 }

@@ -10,10 +10,9 @@ import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type { Checkpoint, EventReader, LogName, ReadError, Recorded, Seq } from '../domain/event-store.ts'
 import type { Undecodable } from '../domain/lease-codec.ts'
-import { coalesced, rowOf } from './lease-row.ts'
-import { LEASES } from './lease-tables.ts'
+import { aheadOfLedger, LEASES } from './lease-tables.ts'
 import type { LeaseTables } from './lease-tables.ts'
-import { readPage } from './log-page.ts'
+import { readPage, rowsOf } from './log-page.ts'
 import type { LogPage } from './log-page.ts'
 import { OwnQueue } from './own-queue.ts'
 import { Pause, realTimer } from './timer.ts'
@@ -250,12 +249,13 @@ export class Projector {
 
   /** Writes a page; gives where the tables stand in the log afterwards, wherever that is. */
   async #apply(log: LogName, from: Seq, page: LogPage): Promise<Either<Problem, Seq>> {
-    const rows = coalesced(page.events.map(rowOf))
-    const applied = await this.#options.tables.apply(LEASES, log, from, page.to, rows)()
+    const rows = rowsOf(page.events)
+    if (E.isLeft(rows)) return rows
+    const applied = await this.#options.tables.apply(LEASES, log, from, page.to, rows.right)()
     if (E.isLeft(applied)) return applied
     if (applied.right._tag === 'Elsewhere') return E.right(applied.right.checkpointAt)
     this.#eventsApplied += page.to - from
-    this.#rowsWritten += rows.length
+    this.#rowsWritten += rows.right.length
     return E.right(page.to)
   }
 
@@ -309,15 +309,12 @@ export class Projector {
 
   /** A ledger that ends before the tables do was restored from a backup older than they are. */
   #checkNotAhead(checkpoint: Checkpoint, heads: Checkpoint): Either<Problem, void> {
-    const log = Object.keys(checkpoint).find((name) => (checkpoint[name] ?? 0) > (heads[name] ?? 0))
-    if (log === undefined) {
+    const reason = aheadOfLedger(this.#options.tables.where, checkpoint, heads)
+    if (reason === undefined) {
       this.#aheadSeen = 0
       return E.right(undefined)
     }
     this.#aheadSeen++
-    const reason =
-      `${this.#options.tables.where}: the lease tables show the log of ${log} up to ${checkpoint[log] ?? 0}, and the ledger ` +
-      `has it up to ${heads[log] ?? 0}: the ledger is older than the tables; run \`ledger replay\``
     return E.left({ _tag: 'TablesAhead', reason })
   }
 

@@ -5,10 +5,9 @@ import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
 import type { Checkpoint, EventReader, LogName, ReadError, Seq } from '../domain/event-store.ts'
 import type { Instant } from '../domain/instant.ts'
 import type { Undecodable } from '../domain/lease-codec.ts'
-import { coalesced, rowOf } from './lease-row.ts'
 import { LEASES } from './lease-tables.ts'
 import type { LeaseTables } from './lease-tables.ts'
-import { readPage } from './log-page.ts'
+import { readPage, rowsOf } from './log-page.ts'
 
 /** Why a replay ended early. Another one can go on from there. */
 export type ReplayError = ReadError | Undecodable
@@ -79,8 +78,9 @@ const fillBatch = async (options: FillOptions, log: LogName, from: Seq): Promise
   if (E.isLeft(page)) return page
   const { events, to } = page.right
   if (to === from) return E.right(from)
-  const rows = coalesced(events.filter(({ recordedAt }) => recordedAt <= until).map(rowOf))
-  const applied = await tables.apply(LEASES, log, from, to, rows)()
+  const rows = rowsOf(events.filter(({ recordedAt }) => recordedAt <= until))
+  if (E.isLeft(rows)) return rows
+  const applied = await tables.apply(LEASES, log, from, to, rows.right)()
   if (E.isLeft(applied)) return applied
   return E.right(applied.right._tag === 'Applied' ? to : applied.right.checkpointAt)
 }

@@ -28,7 +28,23 @@ const prefixed = (prefix: string, text: string | null): string | null => (text =
 
 /** Milliseconds are exact as doubles until long after FOREVER. */
 const moment = (name: string, value: (row: LeaseRow) => number): Column =>
-  column(name, 'timestamptz', (row) => new Date(value(row)).toISOString(), `date_part('epoch', ${name})`)
+  column(name, 'timestamptz', (row) => momentText(value(row)), `date_part('epoch', ${name})`)
+
+const DAY_MS = 86_400_000
+let day = { number: 0, text: '1970-01-01T' }
+
+/** The text of an instant, RFC 3339. Written out because a row has four of them, most of one day. */
+const momentText = (at: number): string => {
+  const number = Math.floor(at / DAY_MS)
+  if (day.number !== number) day = { number, text: new Date(number * DAY_MS).toISOString().slice(0, 11) }
+  const ms = at - number * DAY_MS
+  const seconds = Math.floor(ms / 1_000)
+  const minutes = Math.floor(seconds / 60)
+  const fraction = String(1_000 + (ms % 1_000)).slice(1)
+  return `${day.text}${TWO[Math.floor(minutes / 60)]}:${TWO[minutes % 60]}:${TWO[seconds % 60]}.${fraction}Z`
+}
+
+const TWO = Array.from({ length: 60 }, (_, number) => String(number).padStart(2, '0'))
 
 const INT32 = 2 ** 32
 const asSigned = (uint32: number | null): number | null => (uint32 === null ? null : uint32 | 0)

@@ -30,8 +30,14 @@ const STATEMENT_TIMEOUT_MS = 5_000
 
 /** A connection and its deadline. */
 export interface Connection {
-  /** Runs `act` and gives what it gave, or why the database did not do it. Late, or lost, it leaves the connection. */
-  readonly run: <A>(act: (sql: postgres.Sql) => PromiseLike<A>, timeoutMs?: number) => Promise<Either<ReadError, A>>
+  /**
+   * Runs `act` and gives what it gave, or why the database did not do it. One that is late loses the connection; with
+   * `progress`, a number that changes while all is well, late is only who stands still.
+   */
+  readonly run: <A>(
+    act: (sql: postgres.Sql) => PromiseLike<A>,
+    progress?: () => number,
+  ) => Promise<Either<ReadError, A>>
   readonly close: () => Promise<void>
 }
 
@@ -44,23 +50,29 @@ export const makeConnection = (options: PostgresTablesOptions): Connection => {
   let sql = connect(options)
   let closed = false
   const where = whereText(options)
+  // The server ends a statement at its own limit; this is for a server that does not answer at all.
+  const silenceMs =
+    (options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS) +
+    (options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS) * options.hosts.length
   const drop = (): void => {
     const dropped = sql
     if (!closed) sql = connect(options)
     void dropped.end({ timeout: 0 }).catch(() => undefined)
   }
   return {
-    run: async (act, timeoutMs = options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS) => {
+    run: async (act, progress = () => 0) => {
       if (closed) return E.left({ _tag: 'StoreUnavailable', reason: `${where}: the connection was closed` })
       let late: NodeJS.Timeout | undefined
       const deadline = new Promise<never>((_, reject) => {
-        if (timeoutMs === 0) return
-        // The server ends a statement at its own limit; this is for a server that does not answer at all.
-        const all = timeoutMs + (options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS) * options.hosts.length
-        late = setTimeout(() => {
-          reject(new Error(`no answer within ${all} ms`))
-          drop()
-        }, all)
+        const watch = (before: number): void => {
+          late = setTimeout(() => {
+            const now = progress()
+            if (now !== before) return watch(now)
+            reject(new Error(`no answer within ${silenceMs} ms`))
+            drop()
+          }, silenceMs)
+        }
+        watch(progress())
       })
       try {
         return E.right(await Promise.race([act(sql), deadline]))

@@ -109,19 +109,24 @@ const readSnapshot = async (
   projection: string,
   onRow: (row: LeaseRow) => void,
 ): Promise<Either<ReadError, SnapshotEnd>> => {
-  const connection = makeConnection({ ...options, statementTimeoutMs: 0 })
+  const connection = makeConnection(options)
+  let rowsRead = 0
   const read = await connection.run<SnapshotEnd>(
     (sql) =>
       sql.begin('ISOLATION LEVEL REPEATABLE READ READ ONLY', async (transaction) => {
+        await transaction.unsafe('SET LOCAL statement_timeout = 0')
         const checkpoint = toCheckpoint(await texts(transaction, checkpointStatement(schema), [projection]))
         const statistics = (await texts(transaction, statisticsStatement(schema), [])).map(toStatistic)
         for (const table of ['lease4', 'lease6'] as const) {
           const rows = transaction.unsafe(rowsStatement(schema, table), [], { prepare: true }).values()
-          await rows.forEach((row) => onRow(fromTexts(table, row as unknown as ReadonlyArray<string | null>)))
+          await rows.forEach((row) => {
+            rowsRead++
+            onRow(fromTexts(table, row as unknown as ReadonlyArray<string | null>))
+          })
         }
         return { checkpoint, statistics }
       }) as Promise<SnapshotEnd>,
-    0,
+    () => rowsRead,
   )
   await connection.close()
   return read

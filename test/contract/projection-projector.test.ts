@@ -3,7 +3,7 @@ import * as fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
 import { makeMemoryLedger, openMemoryReader } from '../../adapters/memory/memory-store.ts'
 import type { MemoryLedger } from '../../adapters/memory/memory-store.ts'
-import type { Recorded } from '../../domain/event-store.ts'
+import type { Recorded, Stored } from '../../domain/event-store.ts'
 import { stateOf } from '../../projections/lease-row.ts'
 import { LEASES } from '../../projections/lease-tables.ts'
 import { makeMemoryTables, openMemoryTables } from '../../projections/memory/memory-tables.ts'
@@ -156,6 +156,16 @@ describe('a projector', () => {
     expect(log.lines.at(-1)).toMatch(/^error .*alpha up to 20.*up to 10.*run `ledger replay`/)
     await must(replay({ store: openMemoryReader(ledger), tables: openMemoryTables(database), resume: false }))
     await expectFolded(database, busySite(10, 4))
+  })
+
+  it('stops and names an event that it cannot make a row of', async () => {
+    const { ledger, database, log } = given()
+    await record(ledger, busySite(10, 4))
+    const events = ledger.logs.get('alpha') as Stored[]
+    events[4] = { ...(events[4] as Stored), data: (events[4] as Stored).data.replace('"host-4"', '4') }
+    const projector = started(ledger, database, { log })
+    await until('stopped', () => projector.state._tag === 'Stopped')
+    expect(log.lines.at(-1)).toMatch(/event alpha\/5 carries no whole lease/)
   })
 
   it('projects what is queued before it stops', async () => {
