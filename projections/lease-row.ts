@@ -34,7 +34,7 @@ export interface LeaseRow {
   readonly clientId: string | null
   /** `lease6` only. At most 130 octets; Kea's empty DUID 00:00:00 on a declined lease. */
   readonly duid: string | null
-  /** uint32 seconds. Such that `expire` less this is when the client was last served, as readers of Kea's tables count. */
+  /** uint32 seconds. `expire` less this is when the client was last served, as readers of Kea's tables count. */
   readonly validLifetime: number
   /** Seconds since 1970, at most 2^31 - 1. */
   readonly expire: number

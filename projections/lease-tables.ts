@@ -14,7 +14,7 @@ export type Applied =
   /** The checkpoint of the log does not stand where the writer thought; nothing was changed. */
   | { readonly _tag: 'Elsewhere'; readonly checkpointAt: Seq }
 
-/** How many leases of a pool stand in a state, as Kea's `lease4_pool_stat` and `lease6_pool_stat` count: 0 and 1 only. */
+/** How many leases of a pool stand in a state, as Kea's `lease4_pool_stat` and `lease6_pool_stat` count: 0 and 1. */
 export interface Statistic {
   readonly table: LeaseTable
   readonly subnetId: number

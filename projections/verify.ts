@@ -1,7 +1,7 @@
 /**
  * `ledger verify`: that the ledger was not changed, that it says of each address one thing after the other, that no two
- * clients held one address at once, and that the lease tables show what the ledger says. Counts everything and names the
- * first difference of each kind. Memory holds a little for each stream, never the events.
+ * clients held one address at once, and that the lease tables show what the ledger says. Counts everything and names
+ * the first difference of each kind. Memory holds a little for each stream, never the events.
  */
 import * as E from 'fp-ts/lib/Either.js'
 import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
@@ -45,7 +45,7 @@ export interface Difference {
 export interface Verified {
   readonly logs: number
   readonly events: number
-  /** Events whose personal data was erased: proven to be those that were recorded, but nothing more is known of them. */
+  /** Events whose personal data was erased: proven to be those that were recorded, with nothing else known. */
   readonly erased: number
   readonly streams: number
   /** Rows of the tables; undefined when no tables were given. */

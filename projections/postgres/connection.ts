@@ -10,7 +10,7 @@ import type { ReadError } from '../../domain/event-store.ts'
 
 /** A PostgreSQL database that holds, or is to hold, lease tables. */
 export interface PostgresTablesOptions {
-  /** In order of preference; the first that accepts writes is used. A host that begins with `/` is a socket's folder. */
+  /** In order of preference; the first that accepts writes is used. `/…` is the folder of a socket and stands alone. */
   readonly hosts: ReadonlyArray<{ readonly host: string; readonly port: number }>
   readonly database: string
   readonly user: string

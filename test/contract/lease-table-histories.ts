@@ -140,7 +140,7 @@ export const folded = (events: ReadonlyArray<Recorded>) => {
   return states
 }
 
-/** Many claims, the way a busy site makes them: `count` leases from 198.18.0.0 or 2001:db8:: on, then their renewals. */
+/** What a busy site does: `count` claims from 198.18.0.0 or 2001:db8::1 on, then rounds of their renewals. */
 export const busySite = (count: number, family: 4 | 6, renewals = 0): ReadonlyArray<Recorded> => {
   const events: Recorded[] = []
   const policy = decide({ maxClockSkewMs: 5_000 })

@@ -1,4 +1,4 @@
-/** `verify` and `replay` over a ledger in memory: what is well, and what was done to ledger and tables behind their back. */
+/** `verify` and `replay` over a ledger in memory: what is well, and what was changed behind their back. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { checkLink, erasedData, GENESIS, sealAll } from '../../adapters/chain.ts'
@@ -121,7 +121,7 @@ describe('verify', () => {
     expect((await verified(ledger)).differences.revision?.first).toMatch(/revision 0 is there twice, event beta\/1/)
   })
 
-  it('finds a client that got the address while another one held it, and allows for clocks that are apart', async () => {
+  it('finds a client that got the address while another held it, and allows for clocks that are apart', async () => {
     const address = 'lease4/198.18.0.9'
     const own = decideAll(address, [{ at: 0, claim: { validLifetimeSec: 60 } }])
     const other = (seconds: number): Recorded => {

@@ -31,11 +31,12 @@ describe('a row of the lease tables', () => {
 
   it('shows a bound lease as Kea would: state 0, whole seconds, and the moment of its grant', () => {
     const row = rowOf(decideAll('lease4/198.18.0.9', [{ at: 1_500, claim: { validLifetimeSec: 3_600 } }]))
-    expect(row).toMatchObject({ state: 0, validLifetime: 3_600, expire: row.startsAt / 1000 - 0.5 + 3_600, kept: null })
+    const expire = row.startsAt / 1000 - 0.5 + 3_600
+    expect(row).toMatchObject({ state: 0, validLifetime: 3_600, expire, kept: null })
     expect(row.expiresAt).toBe(row.startsAt + 3_600_000)
   })
 
-  it('shows a declined IPv4 lease without its client, in state 1 until the probation ends, and keeps the client', () => {
+  it('shows a declined IPv4 lease without its client, in state 1 until probation ends, and keeps the client', () => {
     const recorded = decideAll('lease4/198.18.0.9', [
       { at: 0, claim: { hostname: 'printer', clientId: '0102', hwAddress: '020304050607' } },
       { at: 10_000, decline: 86_400 },

