@@ -41,12 +41,15 @@ export interface Capture {
   /** All DHCPv4 messages so far, in the order of the wire. */
   readonly seen4: () => readonly Seen4[]
   readonly seen6: () => readonly Seen6[]
-  /** Waits for a DHCPv4 message that fits, among those with index `from` and later. */
+  /** Waits for a DHCPv4 message that fits, among those with index `from` and later; `what` names it in the error. */
   readonly wait4: (what: string, fits: (seen: Seen4) => boolean, from?: number, deadlineMs?: number) => Promise<Seen4>
   readonly wait6: (what: string, fits: (seen: Seen6) => boolean, from?: number, deadlineMs?: number) => Promise<Seen6>
 }
 
-/** Starts to capture DHCP on a device of a namespace; the lab ends it. */
+/**
+ * Starts to capture the DHCP messages of the client on a device of a namespace, whatever else passes there by broadcast
+ * and multicast; the lab ends it.
+ */
 export const startCapture = async (lab: Lab, namespace: Namespace, device: string): Promise<Capture> => {
   const folder = await lab.folder('capture')
   const file = join(folder, 'dhcp.pcap')
@@ -57,8 +60,16 @@ export const startCapture = async (lab: Lab, namespace: Namespace, device: strin
   await running.printed(/listening on/)
   lab.defer('end the capture', () => running.stop('SIGTERM'))
   const frames = () => (existsSync(file) ? readFrames(readFileSync(file)) : [])
-  const seen4 = () => frames().flatMap((frame) => readSeen4(frame) ?? [])
-  const seen6 = () => frames().flatMap((frame) => readSeen6(frame) ?? [])
+  const mac = (await namespace.must(['cat', `/sys/class/net/${device}/address`])).trim()
+  const seen4 = () =>
+    frames()
+      .flatMap((frame) => readSeen4(frame) ?? [])
+      .filter(({ chaddr }) => chaddr === mac)
+  const isOwn = (frame: Buffer) => hexText(frame.subarray(0, 6)) === mac || hexText(frame.subarray(6, 12)) === mac
+  const seen6 = () =>
+    frames()
+      .filter(isOwn)
+      .flatMap((frame) => readSeen6(frame) ?? [])
   const wait =
     <S extends { readonly type: string }>(all: () => readonly S[]) =>
     (what: string, fits: (seen: S) => boolean, from = 0, deadlineMs = 10_000) =>

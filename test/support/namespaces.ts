@@ -225,3 +225,16 @@ export const startRelay6 = async ({ relay }: { readonly relay: Namespace }): Pro
   await relaying.printed(/Sending on +Socket\/up0/)
   return relaying
 }
+
+/**
+ * Sends what a namespace addresses to a neighbour to nobody, so that unicast through it is lost while broadcast and
+ * multicast still work: how a client that renews is brought to rebind. Gives the way back.
+ */
+export const misdirect = async (
+  namespace: Namespace,
+  device: string,
+  address: string,
+): Promise<() => Promise<void>> => {
+  await namespace.ip(`neigh replace ${address} lladdr 02:00:00:00:00:01 dev ${device} nud permanent`)
+  return () => namespace.ip(`neigh del ${address} dev ${device}`)
+}
