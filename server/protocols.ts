@@ -1,13 +1,19 @@
 /** The DHCP servers of a configuration: pools, decisions, handlers and sockets over the parts that know no protocol. */
+import { randomBytes } from 'node:crypto'
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
-import type { Config, Dhcp4 } from './config/model.ts'
+import type { Config, Dhcp4, Dhcp6 } from './config/model.ts'
 import type { Core } from './core.ts'
 import { Handler4 } from './dhcp4/handler.ts'
 import { listen4 } from './dhcp4/listen.ts'
 import type { Listening4 } from './dhcp4/listen.ts'
 import { Service4 } from './dhcp4/service.ts'
+import { Handler6 } from './dhcp6/handler.ts'
+import { listen6 } from './dhcp6/listen.ts'
+import { serverDuidOf } from './dhcp6/server-id.ts'
+import { Service6 } from './dhcp6/service.ts'
 import type { Logger } from './logger.ts'
+import { listInterfaces } from './net/interfaces.ts'
 import { Spaces } from './spaces.ts'
 
 /** The servers that are listening. */
@@ -44,7 +50,10 @@ export const openProtocols = async (config: Config, on: ProtocolsOn): Promise<Ei
   const spaces = new Spaces(replica, options.now, options.random, config.dhcp4, config.dhcp6)
   replica.listen((stream) => spaces.sync(stream))
   const parts: Part[] = []
-  const openers = [...(config.dhcp4 === undefined ? [] : [open4(config, config.dhcp4, on, spaces)])]
+  const openers = [
+    ...(config.dhcp4 === undefined ? [] : [open4(config, config.dhcp4, on, spaces)]),
+    ...(config.dhcp6 === undefined ? [] : [open6(config, config.dhcp6, on, spaces)]),
+  ]
   for (const opener of openers) {
     const part = await opener()
     if (E.isLeft(part)) {
@@ -109,6 +118,41 @@ const open4 =
     addresses = opened.right.addresses
     return E.right({
       where: opened.right.where.map((place) => `DHCPv4 on ${place}`),
+      close: async () => {
+        await settled(() => handler.waiting === 0)
+        await opened.right.close()
+      },
+    })
+  }
+
+const open6 =
+  (config: Config, dhcp6: Dhcp6, on: ProtocolsOn, spaces: Spaces) => async (): Promise<Either<string, Part>> => {
+    const { options } = on
+    const { ledger, replica, counters, store } = on.core
+    const { now, log } = options
+    const sources = { interfaces: listInterfaces(), now: now(), randomOctets: randomBytes }
+    const serverDuid = await serverDuidOf(dhcp6.serverId, store, sources)
+    if (E.isLeft(serverDuid)) return serverDuid
+    const ports = { server: options.serverPort6, client: options.clientPort6 }
+    const service = new Service6({ config: dhcp6, ledger, replica, spaces, now, log, makeRoom: makeRoom(on) })
+    const { queueMax, packetAgeMsMax } = config.ledger.limits
+    const handler = new Handler6({
+      config: dhcp6,
+      service,
+      serverDuid: serverDuid.right,
+      ports,
+      now,
+      counters,
+      log,
+      queueMax,
+      packetAgeMsMax,
+      answers: () => true,
+    })
+    const receive = handler.handle.bind(handler)
+    const opened = await listen6({ interfaces: dhcp6.interfaces, ports, now, log, receive, reusePort: false })
+    if (E.isLeft(opened)) return E.left(opened.left.message)
+    return E.right({
+      where: opened.right.where.map((place) => `DHCPv6 on ${place}`),
       close: async () => {
         await settled(() => handler.waiting === 0)
         await opened.right.close()

@@ -1,7 +1,7 @@
 /** The options of a reply: which are sent, and whose value counts. */
 import { ip4Bytes } from '../../domain/address.ts'
-import { INFINITE_SEC } from '../../domain/instant.ts'
 import type { ClientClass4, Dhcp4, OptionSet, OptionValue, Subnet4, Timers } from '../config/model.ts'
+import { teeTimes } from '../tee-times.ts'
 import { Writer } from '../wire/writer.ts'
 import { clientFqdn, encodeClientFqdn, parameterRequestList } from './option-access.ts'
 import { MESSAGE_TYPE, OPTION4 } from './option-codes.ts'
@@ -61,21 +61,6 @@ const addTimes = (options: Map<number, Uint8Array>, timers: Timers, leaseTimeSec
   const { renew, rebind } = teeTimes(timers, leaseTimeSec)
   if (renew !== undefined) options.set(OPTION4.renewalTime, seconds(renew))
   if (rebind !== undefined) options.set(OPTION4.rebindingTime, seconds(rebind))
-}
-
-/**
- * T1 and T2 in seconds for a lease of this length: the configured ones, or fractions of it where `calculate-tee-times` is
- * on; undefined where the client shall choose. T1 stays below T2, and T2 below the lease.
- */
-export const teeTimes = (timers: Timers, leaseTimeSec: number): { renew?: number; rebind?: number } => {
-  if (leaseTimeSec === INFINITE_SEC) return {}
-  const share = (fraction: number): number | undefined =>
-    timers.calculateTeeTimes ? Math.floor(leaseTimeSec * fraction) : undefined
-  const rebind = timers.rebindSec ?? share(timers.t2Percent)
-  const renew = timers.renewSec ?? share(timers.t1Percent)
-  const rebindFits = rebind !== undefined && rebind < leaseTimeSec
-  const renewFits = renew !== undefined && renew < (rebindFits ? rebind : leaseTimeSec)
-  return { ...(renewFits ? { renew } : {}), ...(rebindFits ? { rebind } : {}) }
 }
 
 const scopesOf = (config: Dhcp4, reply: Reply4): OptionSet[] => {

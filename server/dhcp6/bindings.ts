@@ -1,0 +1,290 @@
+/**
+ * What a DHCPv6 message asks of the ledger for one identity association: to offer, claim, renew, release or decline
+ * addresses or prefixes. The same for IA_NA and IA_PD.
+ */
+import * as E from 'fp-ts/lib/Either.js'
+import { FOREVER, INFINITE_SEC } from '../../domain/instant.ts'
+import type { Instant } from '../../domain/instant.ts'
+import type { ClientKey, Lease, LeaseState } from '../../domain/lease.ts'
+import type { StreamName } from '../../domain/stream.ts'
+import type { ClassRules, Dhcp6, Reservation6, Subnet6 } from '../config/model.ts'
+import type { Answer, Failure, Ledger } from '../ledger.ts'
+import type { Replica } from '../replica.ts'
+import type { Spaces } from '../spaces.ts'
+import { clientKey6 } from './client.ts'
+import type { Exchange6 } from './exchange.ts'
+import { classesOf6 } from './fill-options.ts'
+import { admits6, indexReservedStreams, placeOf6, reservedStreams, terms6 } from './places.ts'
+import type { IaKind, Place6, Wish } from './places.ts'
+
+/** What an IA asks for: the addresses or prefixes that it lists, as streams, with the lifetimes it would like. */
+export interface IaRequest {
+  readonly kind: IaKind
+  readonly iaid: number
+  readonly listed: ReadonlyArray<{ readonly stream: StreamName; readonly wish: Wish }>
+  /** Length of the prefix that the client would like, where it lists none; 0 is no wish (RFC 8415 §18.2.1). */
+  readonly lengthWished: number
+}
+
+/** An address or prefix that is offered or granted. Lifetimes in seconds, uint32. */
+export interface Grant6 {
+  readonly place: Place6
+  readonly preferredSec: number
+  readonly validSec: number
+}
+
+/** What became of an IA. */
+export type IaOutcome =
+  | { readonly _tag: 'Granted'; readonly grant: Grant6 }
+  /** Nothing is free, as the store has confirmed. */
+  | { readonly _tag: 'NoneFree' }
+  | { readonly _tag: 'Failed'; readonly failure: Failure }
+
+/** What the bindings rest on. */
+export interface BindingsOptions {
+  readonly config: Dhcp6
+  readonly ledger: Ledger
+  readonly replica: Replica
+  readonly spaces: Spaces
+  readonly now: () => Instant
+  readonly makeRoom: () => Promise<boolean>
+}
+
+const CATEGORY = { na: 'lease6', pd: 'prefix6' } as const
+
+/** How long an offer holds what it offers. Seconds. */
+const OFFER_SEC = 10
+
+/** Searches for one IA: each further one is wanted only when others win what was chosen. */
+const SEARCHES_MAX = 8
+
+/** Carries out what identity associations ask for. */
+export class Bindings {
+  readonly #options: BindingsOptions
+  readonly #owners: ReadonlyMap<StreamName, ReadonlyArray<Reservation6>>
+
+  constructor(options: BindingsOptions) {
+    this.#options = options
+    this.#owners = indexReservedStreams(options.config)
+  }
+
+  /** Holds an address or prefix for the client (Solicit). `taken` are streams that other IAs of the message have. */
+  async offer(exchange: Exchange6, ia: IaRequest, taken: Set<StreamName>): Promise<IaOutcome> {
+    return (
+      this.#offerOnce(exchange, ia, taken) ??
+      this.#withRoom(async () => this.#offerOnce(exchange, ia, taken) ?? { _tag: 'NoneFree' })
+    )
+  }
+
+  /** Gives an address or prefix: the one that the client lists if it can be had, else another (Request, rapid commit). */
+  async claim(exchange: Exchange6, ia: IaRequest, taken: Set<StreamName>): Promise<IaOutcome> {
+    const claimed = await this.#claimOnce(exchange, ia, taken)
+    if (claimed !== undefined) return claimed
+    return this.#withRoom(async () => (await this.#claimOnce(exchange, ia, taken)) ?? { _tag: 'NoneFree' })
+  }
+
+  /**
+   * Extends what the client lists and holds (Renew, Rebind). What it does not hold it is given anew if it is free, else
+   * something else: it must not be left without (RFC 8415 §18.3.4). While the store is away, what is left of the lease.
+   */
+  async renew(exchange: Exchange6, ia: IaRequest, taken: Set<StreamName>): Promise<IaOutcome> {
+    const revoked = new Set<StreamName>()
+    for (const { stream, wish } of ia.listed) {
+      const place = placeOf6(exchange, stream, this.#owners)
+      if (place === undefined || taken.has(stream)) continue
+      const terms = this.#terms(exchange, place, ia.iaid, wish)
+      const reuseSec = reuseOf(place.subnet, terms.validLifetimeSec)
+      const answer = await this.#options.ledger.execute(stream, { type: 'Renew', terms, reuseSec })
+      if (E.isRight(answer)) {
+        taken.add(stream)
+        this.#supersede(exchange, ia, stream)
+        return { _tag: 'Granted', grant: this.#grantOf(place, answer) }
+      }
+      const failed = this.#failure(place, terms.holder, answer)
+      if (failed !== undefined) return failed
+      if (this.#options.replica.get(stream).state.status === 'revoked') revoked.add(stream)
+    }
+    const others = { ...ia, listed: ia.listed.filter(({ stream }) => !revoked.has(stream)) }
+    return this.claim(exchange, others, taken)
+  }
+
+  /** Gives back, or declines, what the client lists. For each stream whether the client held it. */
+  async end(
+    exchange: Exchange6,
+    ia: IaRequest,
+    how: 'Release' | 'Decline',
+  ): Promise<E.Either<Failure, ReadonlyMap<StreamName, boolean>>> {
+    const held = new Map<StreamName, boolean>()
+    const holder = clientKey6(exchange.client, ia.iaid)
+    const { ledger, config } = this.#options
+    for (const { stream } of ia.listed) {
+      const answer = await ledger.execute(
+        stream,
+        how === 'Release'
+          ? { type: 'Release', holder, cause: 'client' }
+          : { type: 'Decline', holder, probationSec: config.declineProbationSec },
+      )
+      if (E.isLeft(answer) && isFailure(answer.left)) return E.left(answer.left)
+      held.set(stream, E.isRight(answer))
+    }
+    return E.right(held)
+  }
+
+  async #withRoom(again: () => Promise<IaOutcome>): Promise<IaOutcome> {
+    if (!(await this.#options.makeRoom())) return { _tag: 'Failed', failure: { _tag: 'Unavailable' } }
+    return again()
+  }
+
+  #offerOnce(exchange: Exchange6, ia: IaRequest, taken: Set<StreamName>): IaOutcome | undefined {
+    for (const { stream, wish } of this.#candidates(exchange, ia)) {
+      const place = placeOf6(exchange, stream, this.#owners)
+      if (place === undefined || taken.has(stream)) continue
+      const terms = this.#terms(exchange, place, ia.iaid, wish)
+      const held = this.#options.ledger.offer(stream, { type: 'Offer', terms, offerLifetimeSec: OFFER_SEC }, true)
+      if (E.isRight(held)) {
+        taken.add(stream)
+        const { preferredLifetimeSec, validLifetimeSec } = terms
+        const grant = { place, preferredSec: preferredLifetimeSec ?? validLifetimeSec, validSec: validLifetimeSec }
+        return { _tag: 'Granted', grant }
+      }
+      if (held.left._tag === 'Unavailable') return { _tag: 'Failed', failure: held.left }
+    }
+    return undefined
+  }
+
+  async #claimOnce(exchange: Exchange6, ia: IaRequest, taken: Set<StreamName>): Promise<IaOutcome | undefined> {
+    for (const { stream, wish } of this.#candidates(exchange, ia)) {
+      const place = placeOf6(exchange, stream, this.#owners)
+      if (place === undefined || taken.has(stream)) continue
+      const terms = this.#terms(exchange, place, ia.iaid, wish)
+      taken.add(stream)
+      const answer = await this.#options.ledger.execute(stream, { type: 'Claim', terms, ownOnly: false })
+      if (E.isRight(answer)) {
+        this.#supersede(exchange, ia, stream)
+        return { _tag: 'Granted', grant: this.#grantOf(place, answer) }
+      }
+      taken.delete(stream)
+      const failed = this.#failure(place, terms.holder, answer)
+      if (failed !== undefined) return failed
+    }
+    return undefined
+  }
+
+  /** What to try, best first: reserved, held, listed, then where the client's key leads. */
+  *#candidates(exchange: Exchange6, ia: IaRequest): Generator<{ readonly stream: StreamName; readonly wish: Wish }> {
+    const wish = ia.listed[0]?.wish ?? { preferredSec: 0, validSec: 0 }
+    for (const stream of reservedStreams(exchange.reservation, ia.kind)) yield { stream, wish }
+    for (const stream of this.#ownStreams(exchange, ia)) yield { stream, wish }
+    for (const listed of ia.listed) yield listed
+    for (const subnet of exchange.subnets) {
+      if (!admits6(subnet, exchange.classes)) continue
+      for (let attempt = 0; attempt < SEARCHES_MAX; attempt++) {
+        const stream = this.#search(exchange, ia, subnet)
+        if (stream === undefined) break
+        yield { stream, wish }
+      }
+    }
+  }
+
+  #search(exchange: Exchange6, ia: IaRequest, subnet: Subnet6): StreamName | undefined {
+    const pools: ReadonlyArray<ClassRules> = ia.kind === 'na' ? subnet.pools : subnet.pdPools
+    const open = this.#options.spaces.of(CATEGORY[ia.kind], subnet.id).filter((_, i) => {
+      const pool = pools[i]
+      return pool !== undefined && admits6(pool, exchange.classes)
+    })
+    const fitting = open.filter((space) => space.prefixLength === ia.lengthWished)
+    const allocator = ia.kind === 'na' ? subnet.allocator : subnet.pdAllocator
+    const holder = clientKey6(exchange.client, ia.iaid)
+    const spaces = fitting.length > 0 ? fitting : open
+    return this.#options.spaces.choose({ allocator, holder, subnetId: subnet.id, spaces })?.stream
+  }
+
+  /** What this IA holds or held last on the link, what it still holds first. */
+  #ownStreams(exchange: Exchange6, ia: IaRequest): StreamName[] {
+    const { replica } = this.#options
+    const prefix = `${CATEGORY[ia.kind]}/`
+    const onLink = new Set(exchange.subnets.map((subnet) => subnet.id))
+    return replica
+      .heldBy(clientKey6(exchange.client, ia.iaid))
+      .filter((stream) => {
+        const lease = leaseIn(replica.effective(stream))
+        return stream.startsWith(prefix) && lease !== undefined && onLink.has(lease.subnetId)
+      })
+      .filter((stream) => OWN_RANK[replica.effective(stream).status] < 9)
+      .sort((a, b) => OWN_RANK[replica.effective(a).status] - OWN_RANK[replica.effective(b).status])
+  }
+
+  /** An IA holds one lease on a link: what it held before is released, by an event that says why. */
+  #supersede(exchange: Exchange6, ia: IaRequest, kept: StreamName): void {
+    const { replica, ledger } = this.#options
+    const holder = clientKey6(exchange.client, ia.iaid)
+    for (const stream of this.#ownStreams(exchange, ia)) {
+      const { state } = replica.get(stream)
+      if (stream === kept || state.status !== 'bound' || state.lease.holder !== holder) continue
+      void ledger.execute(stream, { type: 'Release', holder, cause: 'superseded', supersededBy: kept })
+    }
+  }
+
+  /** `undefined` for a refusal, which means to try something else; the remaining time where the store is away. */
+  #failure(place: Place6, holder: ClientKey, answer: Answer): IaOutcome | undefined {
+    if (E.isRight(answer) || !isFailure(answer.left)) return undefined
+    const { state } = this.#options.replica.get(place.stream)
+    if (answer.left._tag === 'Unavailable' && state.status === 'bound' && state.lease.holder === holder) {
+      const grant = this.#remaining(place, state.lease)
+      if (grant.validSec > 0) return { _tag: 'Granted', grant }
+    }
+    return { _tag: 'Failed', failure: answer.left }
+  }
+
+  #grantOf(
+    place: Place6,
+    answer: E.Right<{ readonly state: LeaseState; readonly event: { lease: Lease } | undefined }>,
+  ): Grant6 {
+    const { event, state } = answer.right
+    if (event !== undefined) {
+      const { validLifetimeSec, preferredLifetimeSec } = event.lease
+      return { place, preferredSec: preferredLifetimeSec ?? validLifetimeSec, validSec: validLifetimeSec }
+    }
+    const lease = leaseIn(state)
+    return lease === undefined ? { place, preferredSec: 0, validSec: 0 } : this.#remaining(place, lease)
+  }
+
+  /** The time that is left of a lease: what a repeated request, and one that cannot be recorded, may be told. */
+  #remaining(place: Place6, lease: Lease): Grant6 {
+    if (lease.expiresAt === FOREVER) {
+      return { place, preferredSec: lease.preferredLifetimeSec ?? INFINITE_SEC, validSec: INFINITE_SEC }
+    }
+    const validSec = Math.max(0, Math.floor((lease.expiresAt - this.#options.now()) / 1000))
+    const passed = lease.validLifetimeSec - validSec
+    const preferredSec = Math.max(0, (lease.preferredLifetimeSec ?? lease.validLifetimeSec) - passed)
+    return { place, preferredSec, validSec }
+  }
+
+  #terms(exchange: Exchange6, place: Place6, iaid: number, wish: Wish): ReturnType<typeof terms6> {
+    const { config, replica } = this.#options
+    const before = leaseIn(replica.get(place.stream).state)
+    const relayBefore = before?.holder === clientKey6(exchange.client, iaid) ? before.relay : undefined
+    return terms6(exchange, classesOf6(config, exchange), place, iaid, wish, relayBefore)
+  }
+}
+
+const reuseOf = (subnet: Subnet6, validSec: number): number => {
+  const share = validSec === INFINITE_SEC ? 0 : Math.floor(validSec * subnet.cache.threshold)
+  return Math.min(share, subnet.cache.maxAgeSec ?? share)
+}
+
+const isFailure = (reason: { readonly _tag: string }): reason is Failure =>
+  reason._tag === 'Unavailable' || reason._tag === 'Overloaded' || reason._tag === 'Contended'
+
+const leaseIn = (state: LeaseState): Lease | undefined => (state.status === 'vacant' ? undefined : state.lease)
+
+/** Which of an IA's former leases to offer first; 9 is not at all. */
+const OWN_RANK: Readonly<Record<LeaseState['status'], number>> = {
+  bound: 0,
+  offered: 1,
+  expired: 2,
+  released: 3,
+  revoked: 9,
+  declined: 9,
+  vacant: 9,
+}

@@ -1,0 +1,139 @@
+/** Which addresses and prefixes a DHCPv6 client may have, and on which terms. */
+import * as O from 'fp-ts/lib/Option.js'
+import { ip6Last } from '../../domain/address.ts'
+import type { Relay, Terms } from '../../domain/lease.ts'
+import { lease6Stream, parseStream, prefix6Stream } from '../../domain/stream.ts'
+import type { Resource, StreamName } from '../../domain/stream.ts'
+import type {
+  ClassRules,
+  ClientClass6,
+  Dhcp6,
+  Lifetimes,
+  PdPool,
+  Pool6,
+  Reservation6,
+  Subnet6,
+} from '../config/model.ts'
+import { clientKey6 } from './client.ts'
+import type { Exchange6 } from './exchange.ts'
+import { subnetContains6 } from './subnets.ts'
+
+/** Addresses (IA_NA) or delegated prefixes (IA_PD). */
+export type IaKind = 'na' | 'pd'
+
+/** An address or prefix, and the subnet and pool that it belongs to for a client. */
+export interface Place6 {
+  readonly stream: StreamName
+  readonly resource: Extract<Resource, { category: 'lease6' | 'prefix6' }>
+  readonly subnet: Subnet6
+  readonly pool: Pool6 | PdPool | undefined
+}
+
+/** Whether a client of these classes is let into a pool or subnet. */
+export const admits6 = (rules: ClassRules, classes: ReadonlySet<string>): boolean =>
+  rules.clientClasses.length === 0 || rules.clientClasses.some((name) => classes.has(name))
+
+/** The streams of a client's reservation. */
+export const reservedStreams = (reservation: Reservation6 | undefined, kind: IaKind): StreamName[] => {
+  if (reservation === undefined) return []
+  return kind === 'na'
+    ? reservation.addresses.map(lease6Stream)
+    : reservation.prefixes.map(({ prefix, length }) => prefix6Stream(prefix, length))
+}
+
+/** Which reservation keeps a stream for its owner. */
+export const indexReservedStreams = (config: Dhcp6): ReadonlyMap<StreamName, ReadonlyArray<Reservation6>> => {
+  const owners = new Map<StreamName, Reservation6[]>()
+  const add = (reservation: Reservation6): void => {
+    for (const stream of [...reservedStreams(reservation, 'na'), ...reservedStreams(reservation, 'pd')]) {
+      owners.set(stream, [...(owners.get(stream) ?? []), reservation])
+    }
+  }
+  for (const subnet of config.subnets) if (subnet.reservationModes.inSubnet) subnet.reservations.forEach(add)
+  config.globalReservations.forEach(add)
+  return owners
+}
+
+/** The place of a stream for a client; `undefined` when the client may not have it here. */
+export const placeOf6 = (
+  exchange: Exchange6,
+  stream: StreamName,
+  owners: ReadonlyMap<StreamName, ReadonlyArray<Reservation6>>,
+): Place6 | undefined => {
+  const parsed = parseStream(stream)
+  if (O.isNone(parsed) || parsed.value.category === 'lease4') return undefined
+  const resource = parsed.value
+  const reservedFor = owners.get(stream) ?? []
+  const own = exchange.reservation !== undefined && reservedFor.includes(exchange.reservation)
+  if (reservedFor.length > 0 && !own) return undefined
+  for (const subnet of exchange.subnets) {
+    if (!admits6(subnet, exchange.classes)) continue
+    const pool = poolIn(subnet, resource)
+    if (pool !== undefined && (own || admits6(pool, exchange.classes))) return { stream, resource, subnet, pool }
+    if (own && belongs(subnet, resource)) return { stream, resource, subnet, pool: undefined }
+  }
+  return undefined
+}
+
+/** A reserved address belongs to the subnet that it lies in; a reserved prefix to whichever subnet the client is on. */
+const belongs = (subnet: Subnet6, resource: Place6['resource']): boolean =>
+  resource.category === 'prefix6' || subnetContains6(subnet, resource.address)
+
+const poolIn = (subnet: Subnet6, resource: Place6['resource']): Pool6 | PdPool | undefined => {
+  const { address } = resource
+  if (resource.category === 'lease6') return subnet.pools.find((pool) => address >= pool.first && address <= pool.last)
+  return subnet.pdPools.find(
+    (pool) =>
+      resource.prefixLength === pool.delegatedLength &&
+      address >= pool.prefix &&
+      address <= ip6Last(pool.prefix, pool.prefixLength),
+  )
+}
+
+/** Lifetimes that the client would like, in seconds; 0 is no wish. */
+export interface Wish {
+  readonly preferredSec: number
+  readonly validSec: number
+}
+
+const bounded = (wished: number, bounds: Lifetimes): number =>
+  wished === 0 ? bounds.default : Math.min(Math.max(wished, bounds.min), bounds.max)
+
+/**
+ * The terms for an IA of a client: lifetimes as wished within the bounds of the client's first class that has any, else of
+ * the subnet; the preferred lifetime never beyond the valid one (RFC 8415 §21.6).
+ */
+export const terms6 = (
+  exchange: Exchange6,
+  classes: ReadonlyArray<ClientClass6>,
+  place: Place6,
+  iaid: number,
+  wish: Wish,
+  relayBefore: Relay | undefined,
+): Terms => {
+  const { client, packet, reservation } = exchange
+  const { subnet, pool } = place
+  const valid = classes.find((one) => one.validLifetime !== undefined)?.validLifetime ?? subnet.validLifetime
+  const preferred =
+    classes.find((one) => one.preferredLifetime !== undefined)?.preferredLifetime ?? subnet.preferredLifetime
+  const validLifetimeSec = bounded(wish.validSec, valid)
+  return {
+    clientId: undefined,
+    duid: client.duid,
+    fqdnForward: undefined,
+    fqdnReverse: undefined,
+    holder: clientKey6(client, iaid),
+    hostname: reservation?.hostname ?? client.hostname,
+    hwAddress: client.hwAddress,
+    hwSource: client.hwSource,
+    hwType: client.hwType,
+    iaid,
+    poolId: pool?.id ?? 0,
+    preferredLifetimeSec: Math.min(bounded(wish.preferredSec, preferred), validLifetimeSec),
+    relay: client.relay ?? relayBefore,
+    subnetId: subnet.id,
+    transactionId: packet.transactionId,
+    userContext: undefined,
+    validLifetimeSec,
+  }
+}

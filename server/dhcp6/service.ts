@@ -1,0 +1,251 @@
+/**
+ * The DHCPv6 server's decisions: what each message asks of the ledger, and what the answers mean on the wire (RFC 8415
+ * §18.3). No sockets and no octets of messages here.
+ */
+import * as E from 'fp-ts/lib/Either.js'
+import * as O from 'fp-ts/lib/Option.js'
+import { ip6Bytes, ip6FromBytes } from '../../domain/address.ts'
+import { lease6Stream, parseStream, prefix6Stream } from '../../domain/stream.ts'
+import type { StreamName } from '../../domain/stream.ts'
+import type { PdPool, Timers } from '../config/model.ts'
+import type { Failure } from '../ledger.ts'
+import type { Logger } from '../logger.ts'
+import { teeTimes } from '../tee-times.ts'
+import { Bindings } from './bindings.ts'
+import type { BindingsOptions, Grant6, IaOutcome, IaRequest } from './bindings.ts'
+import type { Drop6, Exchange6, Reply6, Verdict6 } from './exchange.ts'
+import { encodeExclude, hasOption, requestedOptions } from './option-access.ts'
+import type { IaNa, IaPd, Status6 } from './option-access.ts'
+import { MESSAGE6, OPTION6, STATUS6 } from './option-codes.ts'
+import { subnetContains6 } from './subnets.ts'
+
+/** What the decisions rest on. */
+export interface Service6Options extends BindingsOptions {
+  readonly log: Logger
+}
+
+const SUCCESS: Status6 = { code: STATUS6.success, message: 'done' }
+const NO_ADDRESSES: Status6 = { code: STATUS6.noAddrsAvail, message: 'no address is free' }
+const NO_PREFIXES: Status6 = { code: STATUS6.noPrefixAvail, message: 'no prefix is free' }
+const NO_BINDING: Status6 = { code: STATUS6.noBinding, message: 'this is not leased to this client' }
+
+type Act = (ia: IaRequest, taken: Set<StreamName>) => Promise<IaOutcome>
+
+/** Decides on DHCPv6 messages under one configuration. Messages have been validated and are for this server. */
+export class Service6 {
+  readonly #options: Service6Options
+  readonly #bindings: Bindings
+
+  constructor(options: Service6Options) {
+    this.#options = options
+    this.#bindings = new Bindings(options)
+  }
+
+  /** What to answer. */
+  async handle(exchange: Exchange6): Promise<Verdict6> {
+    switch (exchange.packet.messageType) {
+      case MESSAGE6.solicit:
+        return this.#solicit(exchange)
+      case MESSAGE6.request:
+        return this.#assign(exchange, MESSAGE6.reply, (ia, taken) => this.#bindings.claim(exchange, ia, taken), false)
+      case MESSAGE6.renew:
+      case MESSAGE6.rebind:
+        return this.#assign(exchange, MESSAGE6.reply, (ia, taken) => this.#bindings.renew(exchange, ia, taken), false)
+      case MESSAGE6.confirm:
+        return this.#confirm(exchange)
+      case MESSAGE6.release:
+        return this.#end(exchange, 'Release')
+      case MESSAGE6.decline:
+        return this.#end(exchange, 'Decline')
+      default:
+        return { reply: makeReply(exchange, MESSAGE6.reply, { subnet: exchange.subnets[0], configured: true }) }
+    }
+  }
+
+  /** §18.3.1: an Advertise, or with rapid commit on both sides a Reply at once. */
+  #solicit(exchange: Exchange6): Promise<Verdict6> {
+    const commits = exchange.subnets[0]?.rapidCommit && hasOption(exchange.packet.options, OPTION6.rapidCommit)
+    const act: Act = commits
+      ? (ia, taken) => this.#bindings.claim(exchange, ia, taken)
+      : (ia, taken) => this.#bindings.offer(exchange, ia, taken)
+    return this.#assign(exchange, commits ? MESSAGE6.reply : MESSAGE6.advertise, act, commits === true)
+  }
+
+  /** Serves every IA of the message; silence when the store cannot say what became of one (design: never an error for that). */
+  async #assign(exchange: Exchange6, messageType: number, act: Act, rapidCommit: boolean): Promise<Verdict6> {
+    if (exchange.subnets.length === 0) return { drop: 'noSubnet' }
+    const taken = new Set<StreamName>()
+    const nas = exchange.iaNas.map(naRequest)
+    const pds = exchange.iaPds.map(pdRequest)
+    const outcomes = await Promise.all([...nas, ...pds].map((ia) => act(ia, taken)))
+    const failed = outcomes.find((outcome) => outcome._tag === 'Failed')
+    if (failed !== undefined) return { drop: dropFor(failed.failure) }
+    const granted = outcomes.flatMap((outcome) => (outcome._tag === 'Granted' ? [outcome.grant] : []))
+    const times = iaTimes(granted, exchange.subnets[0]?.timers)
+    const iaNas = nas.map((ia, i) => naReply(ia, outcomes[i] as IaOutcome, times, messageType))
+    const iaPds = pds.map((ia, i) => pdReply(exchange, ia, outcomes[nas.length + i] as IaOutcome, times, messageType))
+    const subnet = granted[0]?.place.subnet ?? exchange.subnets[0]
+    const poolOptions = granted[0]?.place.pool?.options
+    const parts = { subnet, iaNas, iaPds, rapidCommit, configured: true, poolOptions }
+    return { reply: makeReply(exchange, messageType, parts) }
+  }
+
+  /** §18.3.3: whether the addresses fit the link; silence when there are none, or the link is not known. */
+  #confirm(exchange: Exchange6): Verdict6 {
+    const addresses = exchange.iaNas.flatMap((ia) => ia.addresses.map(({ address }) => ip6FromBytes(address)))
+    if (exchange.subnets.length === 0) return { drop: 'noSubnet' }
+    if (addresses.length === 0) return { drop: 'nothingToConfirm' }
+    const onLink = (address: bigint): boolean => exchange.subnets.some((subnet) => subnetContains6(subnet, address))
+    const status = addresses.every(onLink)
+      ? { code: STATUS6.success, message: 'all addresses are on this link' }
+      : { code: STATUS6.notOnLink, message: 'an address does not belong to this link' }
+    return { reply: makeReply(exchange, MESSAGE6.reply, { subnet: undefined, status, configured: false }) }
+  }
+
+  /** §18.3.7 and §18.3.8: Success at the top, NoBinding for IAs of which nothing was the client's. */
+  async #end(exchange: Exchange6, how: 'Release' | 'Decline'): Promise<Verdict6> {
+    const nas = exchange.iaNas.map(naRequest)
+    const pds = how === 'Release' ? exchange.iaPds.map(pdRequest) : []
+    const ended = await Promise.all([...nas, ...pds].map((ia) => this.#bindings.end(exchange, ia, how)))
+    const failed = ended.find(E.isLeft)
+    if (failed !== undefined) return { drop: dropFor(failed.left) }
+    const nothingHeld = ended.map((one) => E.isRight(one) && ![...one.right.values()].some(Boolean))
+    if (how === 'Decline') this.#warnDeclined(exchange, ended)
+    const unknown = (ia: IaRequest, i: number) => (nothingHeld[i] ? [emptyIa(ia.iaid, NO_BINDING)] : [])
+    const iaNas = nas.flatMap(unknown).map((ia) => ({ ...ia, addresses: [] }))
+    const iaPds = pds.flatMap((ia, i) => unknown(ia, nas.length + i)).map((ia) => ({ ...ia, prefixes: [] }))
+    return {
+      reply: makeReply(exchange, MESSAGE6.reply, {
+        subnet: undefined,
+        iaNas,
+        iaPds,
+        status: SUCCESS,
+        configured: false,
+      }),
+    }
+  }
+
+  #warnDeclined(exchange: Exchange6, ended: ReadonlyArray<E.Either<Failure, ReadonlyMap<StreamName, boolean>>>): void {
+    const declined = ended.flatMap((one) => (E.isRight(one) ? [...one.right].filter(([, held]) => held) : []))
+    const { config, log } = this.#options
+    for (const [stream] of declined) {
+      log.warn(
+        { lease: stream, client: exchange.client.duid, probationSec: config.declineProbationSec },
+        'a client found its address in use by somebody else: it is kept back',
+      )
+    }
+  }
+}
+
+const makeReply = (
+  exchange: Exchange6,
+  messageType: number,
+  parts: Pick<Reply6, 'subnet' | 'configured'> & Partial<Reply6>,
+): Reply6 => ({
+  messageType,
+  exchange,
+  iaNas: [],
+  iaPds: [],
+  status: undefined,
+  rapidCommit: false,
+  poolOptions: undefined,
+  ...parts,
+})
+
+const naRequest = (ia: IaNa): IaRequest => ({
+  kind: 'na',
+  iaid: ia.iaid,
+  listed: ia.addresses
+    .filter(({ address }) => ip6FromBytes(address) !== 0n)
+    .map(({ address, preferredSec, validSec }) => ({
+      stream: lease6Stream(ip6FromBytes(address)),
+      wish: { preferredSec, validSec },
+    })),
+  lengthWished: 128,
+})
+
+/** A listed prefix of `::` is only a wish for a length (RFC 8415 §18.2.1). */
+const pdRequest = (ia: IaPd): IaRequest => ({
+  kind: 'pd',
+  iaid: ia.iaid,
+  listed: ia.prefixes
+    .filter(({ prefix }) => ip6FromBytes(prefix) !== 0n)
+    .map(({ prefix, length, preferredSec, validSec }) => ({
+      stream: prefix6Stream(ip6FromBytes(prefix), length),
+      wish: { preferredSec, validSec },
+    })),
+  lengthWished: ia.prefixes[0]?.length ?? 0,
+})
+
+interface IaTimes {
+  readonly t1Sec: number
+  readonly t2Sec: number
+}
+
+/** One T1 and T2 for all IAs, by the shortest preferred lifetime (RFC 8415 §18.3.10.1); 0 leaves them to the client. */
+const iaTimes = (granted: ReadonlyArray<Grant6>, timers: Timers | undefined): IaTimes => {
+  if (granted.length === 0 || timers === undefined) return { t1Sec: 0, t2Sec: 0 }
+  const shortest = Math.min(...granted.map(({ preferredSec }) => preferredSec))
+  const { renew, rebind } = teeTimes(timers, shortest)
+  return { t1Sec: renew ?? 0, t2Sec: rebind ?? 0 }
+}
+
+const emptyIa = (iaid: number, status: Status6) => ({ iaid, t1Sec: 0, t2Sec: 0, status })
+
+const naReply = (ia: IaRequest, outcome: IaOutcome, times: IaTimes, messageType: number): IaNa => {
+  if (outcome._tag !== 'Granted') return { ...emptyIa(ia.iaid, NO_ADDRESSES), addresses: withdrawnAddresses(ia) }
+  const { place, preferredSec, validSec } = outcome.grant
+  const address = { address: ip6Bytes(place.resource.address), preferredSec, validSec, status: undefined }
+  const withdrawn = messageType === MESSAGE6.advertise ? [] : withdrawnAddresses(ia, place.stream)
+  return { iaid: ia.iaid, ...times, status: undefined, addresses: [address, ...withdrawn] }
+}
+
+/** What the client listed and does not have any more goes back with lifetimes 0 (RFC 8415 §18.3.4). */
+const withdrawnAddresses = (ia: IaRequest, kept?: StreamName): IaNa['addresses'] =>
+  ia.listed.filter(({ stream }) => stream !== kept).map(({ stream }) => ({ ...NO_TIME, address: listedBytes(stream) }))
+
+const listedBytes = (stream: StreamName): Uint8Array => {
+  const parsed = parseStream(stream)
+  return ip6Bytes(O.isSome(parsed) ? BigInt(parsed.value.address) : 0n)
+}
+
+const NO_TIME = { preferredSec: 0, validSec: 0, status: undefined }
+
+const pdReply = (exchange: Exchange6, ia: IaRequest, outcome: IaOutcome, times: IaTimes, messageType: number): IaPd => {
+  if (outcome._tag !== 'Granted') return { ...emptyIa(ia.iaid, NO_PREFIXES), prefixes: withdrawnPrefixes(ia) }
+  const { place, preferredSec, validSec } = outcome.grant
+  const { resource } = place
+  const length = resource.category === 'prefix6' ? resource.prefixLength : 128
+  const exclude = excludeOf(exchange, outcome.grant, length)
+  const prefix = { prefix: ip6Bytes(resource.address), length, preferredSec, validSec, status: undefined, exclude }
+  const withdrawn = messageType === MESSAGE6.advertise ? [] : withdrawnPrefixes(ia, place.stream)
+  return { iaid: ia.iaid, ...times, status: undefined, prefixes: [prefix, ...withdrawn] }
+}
+
+const withdrawnPrefixes = (ia: IaRequest, kept?: StreamName): IaPd['prefixes'] =>
+  ia.listed
+    .filter(({ stream }) => stream !== kept)
+    .map(({ stream }) => {
+      const length = Number(stream.slice(stream.lastIndexOf('/') + 1))
+      return { ...NO_TIME, prefix: listedBytes(stream), length, exclude: undefined }
+    })
+
+/** The excluded prefix, for clients that ask for it (RFC 6603 §4.3): of the reservation, else of the pool. */
+const excludeOf = (exchange: Exchange6, grant: Grant6, length: number): Uint8Array | undefined => {
+  if (!requestedOptions(exchange.packet.options).includes(OPTION6.pdExclude)) return undefined
+  const { resource, pool } = grant.place
+  const reserved = exchange.reservation?.prefixes.find(({ prefix }) => prefix === resource.address)?.excluded
+  const excluded = reserved ?? (pool !== undefined && 'excluded' in pool ? (pool as PdPool).excluded : undefined)
+  return excluded === undefined ? undefined : encodeExclude(excluded.prefix, excluded.length, length)
+}
+
+const dropFor = (failure: Failure): Drop6 => {
+  switch (failure._tag) {
+    case 'Unavailable':
+      return 'storeUnavailable'
+    case 'Overloaded':
+      return 'overloaded'
+    case 'Contended':
+      return 'contended'
+  }
+}
