@@ -2,17 +2,14 @@
 import { Command, InvalidArgumentError } from 'commander'
 import * as E from 'fp-ts/lib/Either.js'
 import { hostname } from 'node:os'
-import { fileURLToPath } from 'node:url'
 import packageJson from '../package.json' with { type: 'json' }
 import { formatErrors, loadConfig } from './config/load.ts'
 import type { Config } from './config/model.ts'
+import { QUICK_START } from './cli/open.ts'
 import { openLog } from './log.ts'
 import type { ServiceLog } from './log.ts'
 import { start } from './start.ts'
 import type { Running } from './start.ts'
-
-/** The configuration that is served when none is named. */
-export const QUICK_START = fileURLToPath(new URL('./config/quick-start.json', import.meta.url))
 
 interface Arguments {
   readonly config: string[]

@@ -102,6 +102,28 @@ export const openForReading = async (config: Config): Promise<Either<string, Rea
   })
 }
 
+/** Opens the ledger for a command that writes, also while servers run. The name is that of the command's own log. */
+export const openWriter = async (
+  config: Config,
+  name: string,
+): Promise<Either<string, { readonly store: EventStore; readonly close: () => Promise<void> }>> => {
+  const database = await reach(config, 'share')
+  if (E.isLeft(database)) return database
+  const { postgres, stop } = database.right
+  const store = await openStore(postgres, name)
+  if (E.isLeft(store)) {
+    await stop()
+    return store
+  }
+  return E.right({
+    store: store.right,
+    close: async () => {
+      await store.right.close()
+      await stop()
+    },
+  })
+}
+
 const closeAll = async (tables: ReadonlyArray<LeaseTables>): Promise<void> => {
   for (const one of tables) await one.close()
 }
