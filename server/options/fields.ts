@@ -296,7 +296,7 @@ const writeBoolean = (out: Writer, text: string): Either<string, void> => {
 const writeInteger = (out: Writer, type: IntegerType, text: string): Either<string, void> => {
   const [least, most] = INTEGER_RANGES[type]
   const value = Number(text)
-  if (!/^[+-]?\d{1,10}$/.test(text) || value < least || value > most) {
+  if (!/^(?:[+-]?\d{1,10}|0x[0-9a-f]{1,8})$/i.test(text) || value < least || value > most) {
     return E.left(`"${text}" is not a ${type}: write a whole number from ${least} to ${most}`)
   }
   if (type === 'uint8' || type === 'int8') out.u8(value)

@@ -1,0 +1,35 @@
+/** Numbers for subnets: those given, each once, and the free ones from 1 for those without. */
+import type { Report } from './report.ts'
+import type { Placed } from './shape.ts'
+
+interface Numbered extends Placed {
+  readonly id?: number | undefined
+  readonly subnet: { readonly text: string }
+}
+
+/** The id of every subnet. An id that is given twice is reported. */
+export const subnetIds = <S extends Numbered>(subnets: readonly S[], report: Report): ReadonlyMap<S, number> => {
+  const ids = new Map<S, number>()
+  const owners = new Map<number, S>()
+  for (const subnet of subnets) {
+    if (!subnet.id) continue
+    ids.set(subnet, subnet.id)
+    const before = owners.get(subnet.id)
+    if (before === undefined) owners.set(subnet.id, subnet)
+    else {
+      const message = `the subnet id ${subnet.id} is given twice, first to ${before.subnet.text} on line ${report.line(before.at)}`
+      report.error([...subnet.at, 'id'], message)
+    }
+  }
+  let next = 1
+  for (const subnet of subnets) {
+    if (subnet.id) continue
+    while (owners.has(next)) next++
+    owners.set(next, subnet)
+    ids.set(subnet, next)
+    report.warn(
+      `the subnet ${subnet.subnet.text} has no id and gets ${next}: give it one, so that leases stay with it when others are added`,
+    )
+  }
+  return ids
+}
