@@ -227,14 +227,16 @@ export const startRelay6 = async ({ relay }: { readonly relay: Namespace }): Pro
 }
 
 /**
- * Sends what a namespace addresses to a neighbour to nobody, so that unicast through it is lost while broadcast and
- * multicast still work: how a client that renews is brought to rebind. Gives the way back.
+ * Loses what a namespace sends to a neighbour by unicast, while broadcast and multicast still work: how a client that
+ * renews is brought to rebind. Frames go to the sender's own hardware address, which a switch never sends back; one
+ * that nobody has would be flooded, and packet sockets would see it. Gives the way back.
  */
 export const misdirect = async (
   namespace: Namespace,
   device: string,
   address: string,
 ): Promise<() => Promise<void>> => {
-  await namespace.ip(`neigh replace ${address} lladdr 02:00:00:00:00:01 dev ${device} nud permanent`)
+  const mac = (await namespace.must(['cat', `/sys/class/net/${device}/address`])).trim()
+  await namespace.ip(`neigh replace ${address} lladdr ${mac} dev ${device} nud permanent`)
   return () => namespace.ip(`neigh del ${address} dev ${device}`)
 }
