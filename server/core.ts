@@ -3,8 +3,7 @@ import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import { START } from '../domain/event-store.ts'
 import type { Checkpoint, EventStore } from '../domain/event-store.ts'
-import { LEASES } from '../projections/lease-tables.ts'
-import type { LeaseTables } from '../projections/lease-tables.ts'
+import { aheadOfLedger, LEASES } from '../projections/lease-tables.ts'
 import { stateOf } from '../projections/lease-row.ts'
 import { Projector } from '../projections/projector.ts'
 import type { Config } from './config/model.ts'
@@ -16,6 +15,7 @@ import type { Logger } from './logger.ts'
 import { Replica } from './replica.ts'
 import type { Stores } from './stores.ts'
 import { Sweeper } from './sweeper.ts'
+import type { SweeperOptions } from './sweeper.ts'
 
 const HEARTBEAT_MS = 1_000
 const SILENT_MS_MAX = 3_000
@@ -48,8 +48,7 @@ export interface Core {
 export const openCore = async (config: Config, options: CoreOptions, stores: Stores): Promise<Either<string, Core>> => {
   const { log, now, onFatal } = options
   const { store, tables } = stores
-  const replica = new Replica()
-  const from = await loadSnapshot(tables[0], replica, log)
+  const { replica, from } = await loadSnapshot(stores, log)
   const follower = new Follower({
     store,
     replica,
@@ -79,9 +78,7 @@ export const openCore = async (config: Config, options: CoreOptions, stores: Sto
     offerDelayMs: 250,
     retryMs: 100,
     catchUp: () => follower.catchUp(),
-    onAppended: (events) => {
-      for (const projector of projectors) projector.offer(events)
-    },
+    onAppended: (events) => projectors.forEach((projector) => projector.offer(events)),
     onFatal,
   })
   const cluster = new Cluster({
@@ -95,23 +92,15 @@ export const openCore = async (config: Config, options: CoreOptions, stores: Sto
     info: () => JSON.stringify({ leases: replica.size, waiting: ledger.waiting }),
     onFatal,
   })
-  const expired = (config.dhcp4 ?? config.dhcp6)?.expiredProcessing
-  const sweeper = new Sweeper({
-    ledger,
-    replica,
-    cluster,
-    now,
-    maxClockSkewMs,
-    intervalMs: (expired?.reclaimTimerWaitSec ?? 10) * 1000,
-    leasesMax: expired?.reclaimLeasesMax ?? 100,
-  })
+  const sweeper = makeSweeper(config, { ledger, replica, cluster, now, maxClockSkewMs })
+  const counters = new Counters()
   await cluster.start()
   await follower.start()
   for (const projector of projectors) projector.start()
   sweeper.start()
   const tick = setInterval(() => ledger.lapse(), TICK_MS)
-  const counters = new Counters()
-  const report = setInterval(() => counters.report(log, { ...ledger.counters, leases: replica.size }), REPORT_MS)
+  const tell = (): void => counters.report(log, { ...ledger.counters, leases: replica.size })
+  const report = setInterval(tell, REPORT_MS)
   const stop = async (): Promise<void> => {
     clearInterval(tick)
     clearInterval(report)
@@ -121,35 +110,56 @@ export const openCore = async (config: Config, options: CoreOptions, stores: Sto
     cluster.stop()
     await follower.stop()
     for (const projector of projectors) await projector.stop()
-    counters.report(log, { ...ledger.counters, leases: replica.size })
+    tell()
   }
   return E.right({ store, replica, ledger, follower, cluster, sweeper, counters, stop })
 }
 
-/** Says how far a catch-up is, once a second, so that a long one is seen and a short one is silent. */
+const makeSweeper = (config: Config, parts: Omit<SweeperOptions, 'intervalMs' | 'leasesMax'>): Sweeper => {
+  const expired = (config.dhcp4 ?? config.dhcp6)?.expiredProcessing
+  return new Sweeper({
+    ...parts,
+    intervalMs: (expired?.reclaimTimerWaitSec ?? 10) * 1000,
+    leasesMax: expired?.reclaimLeasesMax ?? 100,
+  })
+}
+
+/** Says how far a catch-up is, once a second; a short one is silent. */
 const progressLog = (log: Logger): ((read: number) => void) => {
   let saidAt = performance.now()
-  let last = 0
   return (read) => {
-    if (read < last) saidAt = performance.now()
-    last = read
-    if (performance.now() - saidAt < 1000) return
+    if (read < 2 * PAGE_MAX || performance.now() - saidAt < 1000) return
     saidAt = performance.now()
     log.info({ events: read }, 'catching up with the ledger')
   }
 }
 
-/** Fills the replica from the lease tables and says up to where they show the ledger; from the beginning without them. */
-const loadSnapshot = async (tables: LeaseTables | undefined, replica: Replica, log: Logger): Promise<Checkpoint> => {
-  if (tables === undefined) return START
+/** A replica filled from the lease tables, and up to where it stands; an empty one at the beginning without them. */
+const loadSnapshot = async (
+  { store, tables: [tables] }: Stores,
+  log: Logger,
+): Promise<{ readonly replica: Replica; readonly from: Checkpoint }> => {
+  const empty = { replica: new Replica(), from: START }
+  if (tables === undefined) return empty
+  const replica = new Replica()
   const snapshot = await tables.snapshot(LEASES, (row) => {
     const { revision, state } = stateOf(row)
     replica.load(row.stream, revision, state)
   })()
-  if (E.isRight(snapshot)) {
-    log.info({ leases: replica.size }, 'leases loaded from the tables')
-    return snapshot.right.checkpoint
+  if (E.isLeft(snapshot)) {
+    log.warn(
+      { reason: snapshot.left.reason },
+      'the lease tables cannot be read: replaying the ledger from its beginning',
+    )
+    return empty
   }
-  log.warn({ reason: snapshot.left.reason }, 'the lease tables cannot be read: replaying the ledger from its beginning')
-  return START
+  const { checkpoint } = snapshot.right
+  const heads = await store.heads()()
+  const ahead = E.isLeft(heads) ? heads.left.reason : aheadOfLedger(tables.where, checkpoint, heads.right)
+  if (ahead !== undefined) {
+    log.error({ reason: ahead }, 'the lease tables are not used: replaying the ledger from its beginning')
+    return empty
+  }
+  log.info({ leases: replica.size }, 'leases loaded from the tables')
+  return { replica, from: checkpoint }
 }

@@ -6,29 +6,35 @@ import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import { Reader } from '../wire/reader.ts'
 import { Writer } from '../wire/writer.ts'
-import type { OptionDefinition } from './definition.ts'
 import { formatIpv6, parseBinary, parseFqdn, parseIpv4, parseIpv6, readName, splitFields, toHex } from './fields.ts'
 import type { Universe } from './fields.ts'
 
+/** Which option is meant: all that a layout is found by. */
+export interface OptionPlace {
+  readonly space: string
+  readonly code: number
+  readonly name: string
+}
+
 /** Octets that `text` means for an option of type `internal`; the left side is a sentence without a full stop. */
-export const encodeInternal = (definition: OptionDefinition, text: string): Either<string, Uint8Array> => {
+export const encodeInternal = (definition: OptionPlace, text: string): Either<string, Uint8Array> => {
   const layout = layoutOf(definition)
   return layout === undefined ? E.left(noLayout(definition)) : layout.encode(text)
 }
 
 /** Text of such an option as {@link encodeInternal} takes it; `null` when the octets do not have the layout. */
-export const formatInternal = (definition: OptionDefinition, bytes: Uint8Array): string | null =>
+export const formatInternal = (definition: OptionPlace, bytes: Uint8Array): string | null =>
   layoutOf(definition)?.format(bytes) ?? null
 
 /** Whether there is a layout for the option: a custom definition may not be `internal`. */
-export const hasInternalLayout = (definition: OptionDefinition): boolean => layoutOf(definition) !== undefined
+export const hasInternalLayout = (definition: OptionPlace): boolean => layoutOf(definition) !== undefined
 
 interface Layout {
   readonly encode: (text: string) => Either<string, Uint8Array>
   readonly format: (bytes: Uint8Array) => string | null
 }
 
-const noLayout = (definition: OptionDefinition): string =>
+const noLayout = (definition: OptionPlace): string =>
   `${definition.name} has no text form; give its content in hexadecimal with csv-format false`
 
 // RFC 3442: one octet of prefix length, only the octets of the subnet that the length covers, then the router.
@@ -239,5 +245,4 @@ const layouts = new Map<string, Layout>([
   ['dhcp6/144', { encode: (text) => encodeResolvers(6, text), format: (bytes) => formatResolvers(6, bytes) }],
 ])
 
-const layoutOf = (definition: OptionDefinition): Layout | undefined =>
-  layouts.get(`${definition.space}/${definition.code}`)
+const layoutOf = (definition: OptionPlace): Layout | undefined => layouts.get(`${definition.space}/${definition.code}`)

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# `npm test`: sets up what tests need, then types, format and all tests. Real clients and faults share two cores badly
+# with each other, so their files run one after another.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+bash test/setup.sh
+status=0
+npm run -s check || status=1
+TEST_RESULTS=build/test-results-fast.json npx vitest run test/unit || status=1
+TEST_RESULTS=build/test-results-slow.json npx vitest run --no-file-parallelism test/contract test/clients || status=1
+exit "$status"
