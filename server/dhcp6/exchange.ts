@@ -2,6 +2,7 @@
 import type { Relay } from '../../domain/lease.ts'
 import type { OptionSet, Reservation6, Subnet6 } from '../config/model.ts'
 import type { IaNa, IaPd, Status6 } from './option-access.ts'
+import type { Invalid6 } from './packet-validate.ts'
 import type { Packet6 } from './packet.ts'
 
 /** Where a message came in. */
@@ -56,11 +57,7 @@ export interface Reply6 {
 
 /** Why a message gets no reply; each is a counter. */
 export type Drop6 =
-  | 'notForServers'
-  | 'noClientId'
-  | 'noServerId'
-  | 'unexpectedServerId'
-  | 'unexpectedIa'
+  | Invalid6
   | 'badOption'
   | 'notForUs'
   | 'noSubnet'
@@ -71,6 +68,8 @@ export type Drop6 =
   | 'storeUnavailable'
   | 'contended'
   | 'tooLate'
+  /** The reply with all that relays want echoed fits into no datagram. */
+  | 'tooLarge'
 
 /** A reply, or the reason for silence. */
 export type Verdict6 = { readonly reply: Reply6 } | { readonly drop: Drop6 }

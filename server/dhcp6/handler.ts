@@ -114,9 +114,14 @@ export class Handler6 {
       return
     }
     const { reply } = verdict
+    const bytes = encodeReply6(config, own, reply)
+    if (bytes === undefined) {
+      counters.add('dhcp6.drop.tooLarge')
+      return
+    }
     counters.add(`dhcp6.sent.${TYPE_NAMES[reply.messageType] ?? 'other'}`)
     const { packet, arrival } = reply.exchange
-    send(encodeReply6(config, own, reply), destination6(packet, arrival, ports))
+    send(bytes, destination6(packet, arrival, ports))
   }
 
   #prepare(packet: Packet6, arrival: Arrival6): Exchange6 | Drop6 {

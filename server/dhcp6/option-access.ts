@@ -2,12 +2,15 @@
 import { Reader } from '../wire/reader.ts'
 import { Writer } from '../wire/writer.ts'
 import { OPTION6 } from './option-codes.ts'
-import { decodeInnerOptions, writeOptions } from './packet.ts'
+import { decodeInnerOptions, OPTIONS6_MAX, writeOptions } from './packet.ts'
 import type { Option6 } from './packet.ts'
 
 type Options = ReadonlyArray<Option6>
 
-/** Most IAs that are served in one message, and most addresses or prefixes that are read of one IA. */
+/**
+ * Most IAs of one kind in a message, and most addresses or prefixes in all of them together: each can cost a look into
+ * the store. A message with more of them is not served.
+ */
 export const IAS_MAX = 64
 export const IA_MEMBERS_MAX = 64
 
@@ -30,12 +33,13 @@ export const serverDuid = (options: Options): Uint8Array | undefined => duid(opt
 const duid = (data: Uint8Array | undefined): Uint8Array | undefined =>
   data !== undefined && data.length >= 3 && data.length <= 130 ? data : undefined
 
-/** Codes of the option request option, in their order (RFC 8415 §21.7). */
+/** Codes of the option request option, in their order, no more than {@link OPTIONS6_MAX} (RFC 8415 §21.7). */
 export const requestedOptions = (options: Options): number[] => {
   const data = optionOf(options, OPTION6.optionRequest)
   const codes: number[] = []
   if (data === undefined) return codes
-  for (let at = 0; at + 2 <= data.length; at += 2) codes.push(((data[at] as number) << 8) | (data[at + 1] as number))
+  const end = Math.min(data.length, 2 * OPTIONS6_MAX)
+  for (let at = 0; at + 2 <= end; at += 2) codes.push(((data[at] as number) << 8) | (data[at + 1] as number))
   return codes
 }
 
@@ -102,37 +106,42 @@ export interface IaPd extends Ia {
   readonly prefixes: ReadonlyArray<IaPrefix>
 }
 
-/** All IA_NA options; `undefined` when one is malformed. */
+/** All IA_NA options; `undefined` when one is malformed or they are too many. */
 export const iaNasOf = (options: Options): IaNa[] | undefined => iasOf(options, OPTION6.iaNa, readIaNa)
 
-/** All IA_PD options; `undefined` when one is malformed. */
+/** All IA_PD options; `undefined` when one is malformed or they are too many. */
 export const iaPdsOf = (options: Options): IaPd[] | undefined => iasOf(options, OPTION6.iaPd, readIaPd)
 
-const iasOf = <T>(options: Options, code: number, read: (data: Uint8Array) => T | undefined): T[] | undefined => {
+/** Reads an IA with at most so many members. */
+type ReadIa<T> = (data: Uint8Array, membersMax: number) => { readonly ia: T; readonly members: number } | undefined
+
+const iasOf = <T>(options: Options, code: number, read: ReadIa<T>): T[] | undefined => {
   const found: T[] = []
+  let membersLeft = IA_MEMBERS_MAX
   for (const option of options) {
     if (option.code !== code) continue
-    const ia = read(option.data)
-    if (ia === undefined || found.length >= IAS_MAX) return undefined
-    found.push(ia)
+    const one = read(option.data, membersLeft)
+    if (one === undefined || found.length >= IAS_MAX) return undefined
+    membersLeft -= one.members
+    found.push(one.ia)
   }
   return found
 }
 
 const IA_HEADER_OCTETS = 12
 
-const readIaNa = (data: Uint8Array): IaNa | undefined => {
+const readIaNa: ReadIa<IaNa> = (data, membersMax) => {
   const inner = decodeInnerOptions(data, IA_HEADER_OCTETS)
-  const addresses = inner === null ? undefined : members(inner, OPTION6.iaAddress, readAddress)
+  const addresses = inner === null ? undefined : members(inner, OPTION6.iaAddress, readAddress, membersMax)
   if (inner === null || addresses === undefined) return undefined
-  return { ...readIa(data, inner), addresses }
+  return { ia: { ...readIa(data, inner), addresses }, members: addresses.length }
 }
 
-const readIaPd = (data: Uint8Array): IaPd | undefined => {
+const readIaPd: ReadIa<IaPd> = (data, membersMax) => {
   const inner = decodeInnerOptions(data, IA_HEADER_OCTETS)
-  const prefixes = inner === null ? undefined : members(inner, OPTION6.iaPrefix, readPrefix)
+  const prefixes = inner === null ? undefined : members(inner, OPTION6.iaPrefix, readPrefix, membersMax)
   if (inner === null || prefixes === undefined) return undefined
-  return { ...readIa(data, inner), prefixes }
+  return { ia: { ...readIa(data, inner), prefixes }, members: prefixes.length }
 }
 
 const readIa = (data: Uint8Array, inner: Options): Ia => {
@@ -140,12 +149,17 @@ const readIa = (data: Uint8Array, inner: Options): Ia => {
   return { iaid: reader.u32(), t1Sec: reader.u32(), t2Sec: reader.u32(), status: statusOf(inner) }
 }
 
-const members = <T>(inner: Options, code: number, read: (data: Uint8Array) => T | undefined): T[] | undefined => {
+const members = <T>(
+  inner: Options,
+  code: number,
+  read: (data: Uint8Array) => T | undefined,
+  max: number,
+): T[] | undefined => {
   const found: T[] = []
   for (const option of inner) {
     if (option.code !== code) continue
     const member = read(option.data)
-    if (member === undefined || found.length >= IA_MEMBERS_MAX) return undefined
+    if (member === undefined || found.length >= max) return undefined
     found.push(member)
   }
   return found
@@ -167,7 +181,18 @@ const readPrefix = (data: Uint8Array): IaPrefix | undefined => {
   const length = reader.u8()
   if (length > 128) return undefined
   const exclude = optionOf(inner, OPTION6.pdExclude)
-  return { prefix: reader.take(16), length, preferredSec, validSec, status: statusOf(inner), exclude }
+  const prefix = withoutHostBits(reader.take(16), length)
+  return { prefix, length, preferredSec, validSec, status: statusOf(inner), exclude }
+}
+
+/** Bits behind the length of a prefix mean nothing (RFC 8415 §21.22); with them one prefix would have many names. */
+const withoutHostBits = (prefix: Uint8Array, length: number): Uint8Array => {
+  const whole = length >> 3
+  const partial = (prefix[whole] ?? 0) & (0xff00 >> (length & 7))
+  const clean = new Uint8Array(16)
+  clean.set(prefix.subarray(0, whole))
+  if (whole < 16) clean[whole] = partial
+  return clean
 }
 
 /** Writes an IA_NA. */

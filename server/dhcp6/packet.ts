@@ -8,8 +8,8 @@ import { Reader } from '../wire/reader.ts'
 import { Writer } from '../wire/writer.ts'
 import { MESSAGE6, OPTION6 } from './option-codes.ts'
 
-/** Longest datagram that is looked at, octets. */
-export const DATAGRAM6_OCTETS_MAX = 65_535
+/** Longest message that a UDP datagram can carry, octets: its 16-bit length counts the UDP header's 8 too (RFC 768). */
+export const DATAGRAM6_OCTETS_MAX = 65_527
 /** Most options in one message or relay header; bounds the work that a packet can make. */
 export const OPTIONS6_MAX = 512
 /** Most relays between client and server: HOP_COUNT_LIMIT is 8, but 32 is what servers accepted before (RFC 8415 §7.6). */
@@ -49,6 +49,8 @@ export type Malformed6 =
   | { readonly _tag: 'tooManyOptions'; readonly offset: number }
   /** A Relay-forward or Relay-reply without a relay message in it, or with more than one. */
   | { readonly _tag: 'badRelayMessage'; readonly offset: number }
+  /** A Relay-reply where Relay-forward is expected, or the other way round (RFC 8415 §16.13, §16.14). */
+  | { readonly _tag: 'wrongDirection'; readonly offset: number }
   | { readonly _tag: 'tooManyRelays'; readonly offset: number }
 
 const RELAY_HEADER_OCTETS = 34
@@ -56,15 +58,23 @@ const MESSAGE_HEADER_OCTETS = 4
 
 const malformed = (_tag: Malformed6['_tag'], offset: number): Either<Malformed6, never> => E.left({ _tag, offset })
 
-/** Reads a datagram: relay headers from the outside in, then the message itself. */
-export const decodePacket6 = (bytes: Uint8Array): Either<Malformed6, Packet6> => {
+/**
+ * Reads a datagram: relay headers from the outside in, then the message itself. `relayType` is the only kind of relay
+ * message that may be around it: Relay-forward towards servers, Relay-reply towards clients.
+ */
+export const decodePacket6 = (
+  bytes: Uint8Array,
+  relayType: number = MESSAGE6.relayForward,
+): Either<Malformed6, Packet6> => {
   if (bytes.length > DATAGRAM6_OCTETS_MAX) return malformed('tooLong', DATAGRAM6_OCTETS_MAX)
   const relays: Relay6[] = []
   let message = bytes
   for (;;) {
     const type = message[0]
     if (type !== MESSAGE6.relayForward && type !== MESSAGE6.relayReply) break
-    if (relays.length >= RELAYS_MAX) return malformed('tooManyRelays', message.byteOffset - bytes.byteOffset)
+    const offset = message.byteOffset - bytes.byteOffset
+    if (type !== relayType) return malformed('wrongDirection', offset)
+    if (relays.length >= RELAYS_MAX) return malformed('tooManyRelays', offset)
     const header = decodeRelay(message, bytes)
     if (E.isLeft(header)) return header
     relays.push(header.right.relay)
@@ -85,16 +95,17 @@ const decodeRelay = (
   if (message.length < RELAY_HEADER_OCTETS) return malformed('tooShort', at)
   const all = decodeOptions(message, RELAY_HEADER_OCTETS, whole)
   if (E.isLeft(all)) return all
-  const inner = all.right.filter(({ code }) => code === OPTION6.relayMessage)
-  const [first] = inner
-  if (first === undefined || inner.length > 1) return malformed('badRelayMessage', at)
-  const relay = {
-    hopCount: message[1] ?? 0,
-    linkAddress: message.subarray(2, 18),
-    peerAddress: message.subarray(18, 34),
-    options: all.right.filter(({ code }) => code !== OPTION6.relayMessage),
+  const options: Option6[] = []
+  let inner: Uint8Array | undefined
+  for (const option of all.right) {
+    if (option.code !== OPTION6.relayMessage) options.push(option)
+    else if (inner === undefined) inner = option.data
+    else return malformed('badRelayMessage', at)
   }
-  return E.right({ relay, inner: first.data })
+  if (inner === undefined) return malformed('badRelayMessage', at)
+  const hopCount = message[1] as number
+  const relay = { hopCount, linkAddress: message.subarray(2, 18), peerAddress: message.subarray(18, 34), options }
+  return E.right({ relay, inner })
 }
 
 const decodeOptions = (message: Uint8Array, from: number, whole: Uint8Array): Either<Malformed6, Option6[]> => {
@@ -127,30 +138,36 @@ export const decodeInnerOptions = (data: Uint8Array, from: number): Option6[] | 
   return reader.finish() === 'ok' ? options : null
 }
 
-/** Appends options: code, length, content each. Content above 65,535 octets cannot be sent and is left out. */
+/**
+ * Appends options: code, length, content each. Content above 65,535 octets gets a wrong length, but what holds it is longer
+ * than any datagram, so {@link encodePacket6} lets none of it out.
+ */
 export const writeOptions = (out: Writer, options: ReadonlyArray<Option6>): Writer => {
-  for (const { code, data } of options) {
-    if (data.length <= 0xffff) out.u16(code).u16(data.length).bytes(data)
-  }
+  for (const { code, data } of options) out.u16(code).u16(data.length).bytes(data)
   return out
 }
 
+/** Encoding is synchronous and copies at the end, so one buffer serves all messages. */
+const scratch = new Writer(2048)
+
 /**
  * Octets of a message. Around it, for each of `relays`, a header of `relayType`: Relay-reply for a server's answer
- * (RFC 8415 §19.3), Relay-forward for what a relay sends on.
+ * (RFC 8415 §19.3), Relay-forward for what a relay sends on. `undefined` when no datagram is long enough for it, which
+ * a peer brings about by asking for enough to be echoed.
  */
-export const encodePacket6 = (packet: Packet6, relayType: number = MESSAGE6.relayReply): Uint8Array => {
-  const out = new Writer(512)
-  out.u32(((packet.messageType & 0xff) << 24) | (packet.transactionId & 0xffffff))
-  let bytes = writeOptions(out, packet.options).finish()
-  for (let i = packet.relays.length - 1; i >= 0; i--) {
-    const relay = packet.relays[i] as Relay6
-    const around = new Writer(bytes.length + 128)
-    around.u8(relayType).u8(relay.hopCount).bytes(relay.linkAddress).bytes(relay.peerAddress)
-    writeOptions(around, relay.options)
-    bytes = writeOptions(around, [{ code: OPTION6.relayMessage, data: bytes }]).finish()
+export const encodePacket6 = (packet: Packet6, relayType: number = MESSAGE6.relayReply): Uint8Array | undefined => {
+  const out = scratch.reset()
+  const innerStarts: number[] = []
+  for (const relay of packet.relays) {
+    out.u8(relayType).u8(relay.hopCount).bytes(relay.linkAddress).bytes(relay.peerAddress)
+    writeOptions(out, relay.options).u16(OPTION6.relayMessage).u16(0)
+    innerStarts.push(out.length)
   }
-  return bytes
+  out.u32(((packet.messageType & 0xff) << 24) | (packet.transactionId & 0xffffff))
+  writeOptions(out, packet.options)
+  if (out.length > DATAGRAM6_OCTETS_MAX) return undefined
+  for (const start of innerStarts) out.patchU16(start - 2, out.length - start)
+  return out.finish()
 }
 
 /**
@@ -159,12 +176,19 @@ export const encodePacket6 = (packet: Packet6, relayType: number = MESSAGE6.rela
  */
 export const relaysOfReply = (relays: ReadonlyArray<Relay6>): Relay6[] =>
   relays.map((relay) => {
-    const echoed = new Set<number>([OPTION6.interfaceId, OPTION6.relaySourcePort])
-    for (const { code, data } of relay.options) {
-      if (code !== OPTION6.echoRequest) continue
-      for (let at = 0; at + 2 <= data.length; at += 2) {
-        echoed.add(((data[at] as number) << 8) | (data[at + 1] as number))
-      }
-    }
-    return { ...relay, options: relay.options.filter(({ code }) => echoed.has(code)) }
+    const asked = codesAsked(relay.options)
+    const echoed = ({ code }: Option6): boolean =>
+      code === OPTION6.interfaceId || code === OPTION6.relaySourcePort || asked?.has(code) === true
+    return { ...relay, options: relay.options.filter(echoed) }
   })
+
+/** Codes in echo request options; `undefined` for the many relays that send none. */
+const codesAsked = (options: ReadonlyArray<Option6>): Set<number> | undefined => {
+  let codes: Set<number> | undefined
+  for (const { code, data } of options) {
+    if (code !== OPTION6.echoRequest) continue
+    codes ??= new Set()
+    for (let at = 0; at + 2 <= data.length; at += 2) codes.add(((data[at] as number) << 8) | (data[at + 1] as number))
+  }
+  return codes
+}

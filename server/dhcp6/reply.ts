@@ -1,11 +1,9 @@
 /** Reply messages and where they go. */
-import { parseHex } from '../../domain/address.ts'
-import * as O from 'fp-ts/lib/Option.js'
 import type { Dhcp6 } from '../config/model.ts'
 import type { Arrival6, Reply6 } from './exchange.ts'
 import { clientFqdnReply } from './fqdn.ts'
 import { fillOptions6 } from './fill-options.ts'
-import { hasOption, iaNaOption, iaPdOption, statusOption } from './option-access.ts'
+import { hasOption, iaNaOption, iaPdOption, optionOf, statusOption } from './option-access.ts'
 import { OPTION6 } from './option-codes.ts'
 import { encodePacket6, relaysOfReply } from './packet.ts'
 import type { Option6, Packet6 } from './packet.ts'
@@ -22,12 +20,15 @@ export interface Ports6 {
   readonly client: number
 }
 
-/** The octets of a reply from the server with this DUID, inside the relay headers that it came with (RFC 8415 §19.3). */
-export const encodeReply6 = (config: Dhcp6, serverDuid: Uint8Array, reply: Reply6): Uint8Array => {
+/**
+ * The octets of a reply from the server with this DUID, inside the relay headers that the message came with (RFC 8415
+ * §19.3); `undefined` when they fit into no datagram.
+ */
+export const encodeReply6 = (config: Dhcp6, serverDuid: Uint8Array, reply: Reply6): Uint8Array | undefined => {
   const { exchange } = reply
   const options: Option6[] = []
-  const client = parseHex(exchange.client.duid)
-  if (exchange.client.duid !== '' && O.isSome(client)) options.push({ code: OPTION6.clientId, data: client.value })
+  const client = optionOf(exchange.packet.options, OPTION6.clientId)
+  if (client !== undefined) options.push({ code: OPTION6.clientId, data: client })
   options.push({ code: OPTION6.serverId, data: serverDuid })
   if (reply.status !== undefined) options.push(statusOption(reply.status.code, reply.status.message))
   if (reply.rapidCommit) options.push({ code: OPTION6.rapidCommit, data: new Uint8Array(0) })

@@ -88,6 +88,7 @@ describe('elapsed time, option request, status and flags', () => {
   it('reads requested codes in order, and none when there is no such option', () => {
     expect(requestedOptions([option(OPTION6.optionRequest, 0, 24, 0, 23, 1, 0)])).toEqual([24, 23, 256])
     expect(requestedOptions([])).toEqual([])
+    expect(requestedOptions([option(OPTION6.optionRequest, ...new Array<number>(2000).fill(1))])).toHaveLength(512)
   })
 
   it('reads a status with and without text, and not from one octet', () => {
@@ -150,6 +151,27 @@ describe('IA_NA and IA_PD', () => {
       iaNasOf([iaNaOption({ ...iaNa, addresses: new Array<IaNa['addresses'][0]>(count).fill(address!) })])
     expect(withAddresses(IA_MEMBERS_MAX)?.[0]?.addresses).toHaveLength(IA_MEMBERS_MAX)
     expect(withAddresses(IA_MEMBERS_MAX + 1)).toBeUndefined()
+    // Together, that is: many IAs with many addresses each would cost too much.
+    const half = new Array<IaNa['addresses'][0]>(IA_MEMBERS_MAX / 2).fill(address!)
+    const [first, second] = [1, 2].map((iaid) => iaNaOption({ ...iaNa, iaid, addresses: half }))
+    expect(iaNasOf([first!, second!])).toHaveLength(2)
+    expect(iaNasOf([first!, second!, iaNaOption({ ...iaNa, iaid: 3 })])).toBeUndefined()
+  })
+
+  it.each([
+    [0, '00000000000000000000000000000000'],
+    [29, '20010db8000000000000000000000000'],
+    [33, '20010db8800000000000000000000000'],
+    [50, '20010db8800080000000000000000000'],
+    [56, '20010db88000ab000000000000000000'],
+    [64, '20010db88000abff0000000000000000'],
+    [127, '20010db88000abfffffffffffffffffe'],
+    [128, '20010db88000abffffffffffffffffff'],
+  ])('lose the bits behind a prefix length of %i (§21.22)', (length, expected) => {
+    const prefix = Uint8Array.from(Buffer.from('20010db88000abffffffffffffffffff', 'hex'))
+    const [before] = iaPd.prefixes
+    const read = iaPdsOf([iaPdOption({ ...iaPd, prefixes: [{ ...before!, prefix, length }] })])
+    expect(Buffer.from(read?.[0]?.prefixes[0]?.prefix ?? []).toString('hex')).toBe(expected)
   })
 })
 

@@ -19,8 +19,14 @@ const message = (messageType: number, options: Option6[] = [], relays: Relay6[] 
   transactionId: 0xabcdef,
   options,
 })
-const decoded = (bytes: Uint8Array): Packet6 => {
-  const packet = decodePacket6(bytes)
+/** Octets of a message that fits into a datagram. */
+const encoded = (packet: Packet6, relayType?: number): Uint8Array => {
+  const bytes = encodePacket6(packet, relayType)
+  if (bytes === undefined) throw new Error('the message is too long')
+  return bytes
+}
+const decoded = (bytes: Uint8Array, relayType?: number): Packet6 => {
+  const packet = decodePacket6(bytes, relayType)
   if (E.isLeft(packet)) throw new Error(packet.left._tag)
   return packet.right
 }
@@ -38,31 +44,35 @@ describe('corpus of DHCPv6 datagrams', () => {
 
 describe('a DHCPv6 message', () => {
   it('has the octets of RFC 8415 §8', () => {
-    const bytes = encodePacket6(message(MESSAGE6.solicit, [option(OPTION6.elapsedTime, 1, 2), option(14)]))
+    const bytes = encoded(message(MESSAGE6.solicit, [option(OPTION6.elapsedTime, 1, 2), option(14)]))
     expect(Buffer.from(bytes).toString('hex')).toBe('01abcdef' + '000800020102' + '000e0000')
   })
 
   it('keeps the order of options, repeats, and those it does not know', () => {
     const options = [option(60000, 1), option(OPTION6.iaNa, 2), option(60000, 3), option(OPTION6.iaNa), clientId]
-    expect(decoded(encodePacket6(message(MESSAGE6.solicit, options))).options).toEqual(options)
+    expect(decoded(encoded(message(MESSAGE6.solicit, options))).options).toEqual(options)
   })
 
   it('is read as views of the datagram', () => {
-    const bytes = encodePacket6(message(MESSAGE6.solicit, [clientId], [relay(1)]), MESSAGE6.relayForward)
+    const bytes = encoded(message(MESSAGE6.solicit, [clientId], [relay(1)]), MESSAGE6.relayForward)
     const { relays, options } = decoded(bytes)
     for (const view of [options[0]?.data, relays[0]?.linkAddress, relays[0]?.peerAddress]) {
       expect(view?.buffer).toBe(bytes.buffer)
     }
   })
 
-  it('is refused beyond 65,535 octets', () => {
-    expect(decodePacket6(new Uint8Array(65_536))).toMatchObject({ left: { _tag: 'tooLong' } })
+  it('is refused beyond 65,527 octets, and not written either', () => {
+    expect(decodePacket6(new Uint8Array(65_528))).toMatchObject({ left: { _tag: 'tooLong' } })
+    const longest = { code: 60000, data: new Uint8Array(65_527 - 4 - 4) }
+    expect(encodePacket6(message(MESSAGE6.reply, [longest]))).toHaveLength(65_527)
+    expect(encodePacket6(message(MESSAGE6.reply, [longest, option(1)]))).toBeUndefined()
+    expect(encodePacket6(message(MESSAGE6.reply, [{ code: 60000, data: new Uint8Array(65_536) }]))).toBeUndefined()
   })
 })
 
 describe('relays around a message', () => {
   const within = (count: number): Uint8Array =>
-    encodePacket6(
+    encoded(
       message(
         MESSAGE6.solicit,
         [clientId],
@@ -109,7 +119,7 @@ describe('relays of a reply', () => {
   })
 
   it('wrap the reply in Relay-reply messages in the order of the request', () => {
-    const bytes = encodePacket6(message(MESSAGE6.reply, [clientId, serverId], relaysOfReply([relay(1), relay(0)])))
+    const bytes = encoded(message(MESSAGE6.reply, [clientId, serverId], relaysOfReply([relay(1), relay(0)])))
     const innerAt = 34 + 4
     expect([bytes[0], bytes[1], bytes[innerAt], bytes[innerAt + 1]]).toEqual([
       MESSAGE6.relayReply,
@@ -117,7 +127,30 @@ describe('relays of a reply', () => {
       MESSAGE6.relayReply,
       0,
     ])
-    expect(decoded(bytes)).toMatchObject({ messageType: MESSAGE6.reply, options: [clientId, serverId] })
+    expect(decoded(bytes, MESSAGE6.relayReply)).toMatchObject({
+      messageType: MESSAGE6.reply,
+      options: [clientId, serverId],
+    })
+  })
+
+  it('that no datagram can hold are not sent', () => {
+    const echoRequest = option(OPTION6.echoRequest, 0, OPTION6.remoteId)
+    const large = { code: OPTION6.remoteId, data: new Uint8Array(32_000) }
+    const around = relaysOfReply([relay(1, [large, echoRequest]), relay(0, [large, echoRequest])])
+    expect(encodePacket6(message(MESSAGE6.reply, [clientId], around.slice(1)))).toHaveLength(
+      4 + 14 + 34 + 4 + 4 + 32_000,
+    )
+    expect(encodePacket6(message(MESSAGE6.reply, [{ code: 60000, data: large.data }], around))).toBeUndefined()
+  })
+
+  it('are Relay-reply towards clients and Relay-forward towards servers, also further in (§16.13, §16.14)', () => {
+    const { relayForward, relayReply } = MESSAGE6
+    const forward = encoded(message(MESSAGE6.solicit, [clientId], [relay(1), relay(0)]), relayForward)
+    const reply = encoded(message(MESSAGE6.reply, [clientId], [relay(1), relay(0)]), relayReply)
+    expect(decodePacket6(reply)).toMatchObject({ left: { _tag: 'wrongDirection', offset: 0 } })
+    expect(decodePacket6(forward, relayReply)).toMatchObject({ left: { _tag: 'wrongDirection', offset: 0 } })
+    forward[34 + 4] = relayReply
+    expect(decodePacket6(forward)).toMatchObject({ left: { _tag: 'wrongDirection', offset: 34 + 4 } })
   })
 })
 
@@ -139,13 +172,31 @@ describe('validation by RFC 8415 §16', () => {
   it('lets an Information-request go without identifiers, and keeps IAs out of it', () => {
     expect(validate6(message(MESSAGE6.informationRequest))).toBeUndefined()
     expect(validate6(message(MESSAGE6.informationRequest, [clientId, serverId]))).toBeUndefined()
-    expect(validate6(message(MESSAGE6.informationRequest, [option(OPTION6.iaPd)]))).toBe('unexpectedIa')
+    for (const ia of [OPTION6.iaNa, OPTION6.iaTa, OPTION6.iaPd]) {
+      expect(validate6(message(MESSAGE6.informationRequest, [option(ia)]))).toBe('unexpectedIa')
+    }
   })
 
-  it.each([0, MESSAGE6.advertise, MESSAGE6.reply, MESSAGE6.reconfigure, 255])(
-    'message %i is not for servers',
-    (type) => {
-      expect(validate6(message(type, [clientId, serverId]))).toBe('notForServers')
-    },
-  )
+  it.each([MESSAGE6.advertise, MESSAGE6.reply, MESSAGE6.reconfigure])('message %i is not for servers', (type) => {
+    expect(validate6(message(type, [clientId, serverId]))).toBe('notForServers')
+  })
+
+  it.each([0, 14, 255])('message %i is not one of RFC 8415', (type) => {
+    expect(validate6(message(type, [clientId, serverId]))).toBe('unknownType')
+  })
+
+  it('refuses two client or server identifiers, and one that is no DUID', () => {
+    expect(validate6(message(solicit, [clientId, clientId]))).toBe('repeatedIdentifier')
+    expect(validate6(message(request, [clientId, serverId, serverId]))).toBe('repeatedIdentifier')
+    expect(validate6(message(solicit, [option(OPTION6.clientId, 0, 1)]))).toBe('badIdentifier')
+    expect(validate6(message(MESSAGE6.informationRequest, [option(OPTION6.serverId, 0, 1)]))).toBe('badIdentifier')
+  })
+
+  it('refuses an IAID that comes twice among the IAs of a kind', () => {
+    const ia = (code: number, iaid: number) => option(code, 0xff, 0, 0, iaid, ...new Array<number>(8).fill(0))
+    const { iaNa, iaPd } = OPTION6
+    expect(validate6(message(solicit, [clientId, ia(iaNa, 1), ia(iaPd, 1), ia(iaNa, 2)]))).toBeUndefined()
+    expect(validate6(message(solicit, [clientId, ia(iaNa, 1), ia(iaNa, 2), ia(iaNa, 1)]))).toBe('repeatedIaid')
+    expect(validate6(message(solicit, [clientId, ia(iaPd, 7), ia(iaPd, 7)]))).toBe('repeatedIaid')
+  })
 })
