@@ -1,5 +1,6 @@
 /** The classes of a client and the reservation made for it. */
-import { hexText } from '../../domain/address.ts'
+import { hexText, ip4Bytes } from '../../domain/address.ts'
+import type { ClassAccessor, PacketField } from '../config/class-accessor.ts'
 import type { Dhcp4, Identifier4, Reservation4, Subnet4 } from '../config/model.ts'
 import type { Arrival4 } from './exchange.ts'
 import { clientIdentifier, printableText } from './option-access.ts'
@@ -97,6 +98,38 @@ export const classify4 = (config: Dhcp4, about: Classified4): ReadonlySet<string
   return classes
 }
 
-const classAccessor4 = ({ packet }: Classified4, _classes: ReadonlySet<string>) => ({
-  option: (code: number) => packet.options.get(code),
+const classAccessor4 = ({ packet, agent, arrival }: Classified4, classes: ReadonlySet<string>): ClassAccessor => ({
+  option: (code) => packet.options.get(code),
+  relayOption: (_nesting, code) => agent?.get(code),
+  relayAddress: () => undefined,
+  packetField: (field) => fieldOf(packet, arrival, field),
+  isMember: (name) => classes.has(name),
 })
+
+/** Numbers are four octets, as Kea compares them. */
+const fieldOf = (packet: Packet4, arrival: Arrival4, field: PacketField): Uint8Array | undefined => {
+  switch (field) {
+    case 'iface':
+      return arrival.interfaceName === undefined ? undefined : new TextEncoder().encode(arrival.interfaceName)
+    case 'src':
+      return ip4Bytes(arrival.sourceAddress)
+    case 'dst':
+      return ip4Bytes(arrival.localAddress)
+    case 'len':
+      return undefined
+    case 'mac':
+      return packet.chaddr
+    case 'hlen':
+      return ip4Bytes(packet.chaddr.length)
+    case 'msgtype':
+      return ip4Bytes(packet.options.get(OPTION4.messageType)?.[0] ?? 0)
+    case 'transid':
+      return ip4Bytes(packet.xid)
+    case 'htype':
+    case 'ciaddr':
+    case 'giaddr':
+    case 'yiaddr':
+    case 'siaddr':
+      return ip4Bytes(packet[field])
+  }
+}
