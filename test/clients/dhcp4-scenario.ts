@@ -29,6 +29,11 @@ const SERVER_ID = '198.18.0.1'
 const LEASE_SEC = 60
 const RENEW_SEC = 3
 const REBIND_SEC = 6
+/**
+ * A lease that was really prolonged has more than this left: at T1 an old one would have this. Not the full time, since
+ * a server may take a request right after the grant for its repetition: udhcpc and dhclient keep their transaction id.
+ */
+const EXTENDED_SEC = LEASE_SEC - RENEW_SEC
 
 const config4 = (net: string) => ({
   Dhcp4: {
@@ -135,7 +140,8 @@ const steps = (place: Place4, programs: readonly Program4[]): void => {
       const mark = client.mark()
       client.askRenewal()
       const renewed = await client.lease(mark)
-      expect(renewed).toMatchObject({ address: held.address, leaseTimeSec: LEASE_SEC })
+      expect(renewed.address).toBe(held.address)
+      expect(renewed.leaseTimeSec).toBeGreaterThan(EXTENDED_SEC)
       const unicast = await capture.wait4('a REQUEST in vain', isRenewing(held.address, SERVER_ID), from)
       const broadcast = await capture.wait4('REBINDING', isRenewing(held.address, '255.255.255.255'), from)
       expect([unicast.serverId, broadcast.serverId]).toEqual([undefined, undefined])
@@ -193,7 +199,8 @@ const renew = async ({ client, capture, held }: Actor): Promise<void> => {
   const mark = client.mark()
   client.askRenewal()
   const renewed = await client.lease(mark)
-  expect(renewed).toMatchObject({ address: held.address, leaseTimeSec: LEASE_SEC, serverId: SERVER_ID })
+  expect(renewed).toMatchObject({ address: held.address, serverId: SERVER_ID })
+  expect(renewed.leaseTimeSec).toBeGreaterThan(EXTENDED_SEC)
   const request = await capture.wait4('a unicast REQUEST', isRenewing(held.address, SERVER_ID), from)
   expect(request).toMatchObject({ serverId: undefined, requestedAddress: undefined, giaddr: '0.0.0.0' })
   await capture.wait4('its ACK', ({ type, xid }) => type === 'ACK' && xid === request.xid, from)

@@ -1,4 +1,4 @@
-/** Real DHCPv6 clients on the server's link: multicast from link-local addresses. */
+/** Real DHCPv6 clients on the server's link, over multicast. */
 import { makeLinkNetwork } from '../support/namespaces.ts'
 import { describeClients6 } from './dhcp6-scenario.ts'
 
@@ -6,6 +6,6 @@ await describeClients6({
   name: 'on the link',
   needs: [],
   net: '2001:db8',
-  select: { interface: 'lan0' },
+  interface: 'lan0',
   open: makeLinkNetwork,
 })
