@@ -2,8 +2,6 @@
  * perfdhcp at 1,000 exchanges a second over a PostgreSQL with default durability: nothing is lost, and what the clients
  * were told, the events and the lease tables agree in number.
  */
-import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { keaMissing } from '../support/kea.ts'
@@ -22,9 +20,6 @@ const SECONDS = 10
 
 const missing = labMissing('perfdhcp') ?? (serverKind() === 'kea' ? keaMissing() : undefined) ?? postgresMissing()
 const reason = missing === undefined ? '' : ` (skipped: ${missing})`
-const serves6 =
-  serverKind() === 'kea' || existsSync(fileURLToPath(new URL('../../server/dhcp6/listen.ts', import.meta.url)))
-
 const subnet4 = {
   id: 1,
   subnet: '198.18.0.0/15',
@@ -65,14 +60,14 @@ describe.skipIf(missing !== undefined)(`1,000 exchanges a second for 10 s over p
     // Kea wants its tables made before the start; in its place it is only the load that is tried.
     const own = { 'lease-database': serverKind() === 'kea' ? { type: 'memfile' } : leaseDatabase }
     const common = { 'interfaces-config': { interfaces: [network.serverDevice] }, 'valid-lifetime': 3600, ...own }
-    const dhcp6 = serves6 ? { Dhcp6: { ...common, 'preferred-lifetime': 1800, subnet6: [subnet6] } } : {}
-    await server.start({ Dhcp4: { ...common, subnet4: [subnet4] }, ...dhcp6 })
+    const dhcp6 = { ...common, 'preferred-lifetime': 1800, subnet6: [subnet6] }
+    await server.start({ Dhcp4: { ...common, subnet4: [subnet4] }, Dhcp6: dhcp6 })
     lab.defer('stop the server', server.stop)
   }, 60_000)
 
   afterAll(() => lab?.close(), 60_000)
 
-  const play = (load: Pick<Load, 'family' | 'lease' | 'firstClient'>): Promise<LoadReport> => {
+  const play = (load: Pick<Load, 'family'> & Partial<Load>): Promise<LoadReport> => {
     const namespace = network.clients[0]
     if (namespace === undefined) throw new Error('the network has no client')
     return runPerfdhcp({ namespace, device: network.clientDevice, rate: RATE, seconds: SECONDS, ...load })
@@ -85,6 +80,13 @@ describe.skipIf(missing !== undefined)(`1,000 exchanges a second for 10 s over p
     expect(report.request, report.text).toMatchObject({ ...clean, sent: report.discover.received })
     expect(report.malformed).toBe(0)
     expect(report.request.received).toBeGreaterThan(0.97 * RATE * SECONDS)
+  }
+
+  /** Events of each type, of DHCPv4 leases. */
+  const eventCounts = async (): Promise<Readonly<Record<string, number>>> => {
+    if (serverKind() === 'kea') return {}
+    const counted = await sql`SELECT type, count(*)::int AS n FROM events WHERE stream LIKE 'lease4/%' GROUP BY type`
+    return Object.fromEntries(counted.map((row) => [row['type'], row['n']]))
   }
 
   /** Claims recorded and rows of leases in force, of one category of streams. */
@@ -114,25 +116,39 @@ describe.skipIf(missing !== undefined)(`1,000 exchanges a second for 10 s over p
     await expectRecorded('lease4', report.request.received)
   }, 60_000)
 
-  const names = `DHCPv6${serves6 ? '' : ' (skipped: the server does not serve it yet)'}`
-  describe.skipIf(!serves6)(names, () => {
-    const granted = { lease6: 0, prefix6: 0 }
-    const loads = [
-      { lease: 'address-only', firstClient: '020000000000', kinds: ['lease6'] },
-      { lease: 'prefix-only', firstClient: '020100000000', kinds: ['prefix6'] },
-      { lease: 'address-and-prefix', firstClient: '020200000000', kinds: ['lease6', 'prefix6'] },
-    ] as const
-    it.each(loads)(
-      '$lease: as many Replies as claims in the ledger and rows in lease6',
-      async (load) => {
-        const report = await play({ family: 6, lease: load.lease, firstClient: load.firstClient })
-        expectAllAnswered(report)
-        for (const kind of load.kinds) {
-          granted[kind] += report.request.received
-          await expectRecorded(kind, granted[kind])
-        }
-      },
-      60_000,
-    )
-  })
+  it('DHCPv4 renewals and releases: an event for each', async () => {
+    const before = await eventCounts()
+    const rates = { rate: 400, renewRate: 250, releaseRate: 100, seconds: 5 }
+    const report = await play({ family: 4, firstClient: '021000000000', ...rates })
+    const { discover, request, renew, release } = report
+    const drops = [discover, request, renew].map((exchange) => exchange?.drops)
+    expect(drops, report.text).toEqual([0, 0, 0])
+    expect(renew?.received).toBeGreaterThan(0.9 * 250 * 5)
+    expect(release?.sent).toBeGreaterThan(0.9 * 100 * 5)
+    if (serverKind() === 'kea') return
+    const gained = async (type: string): Promise<number> => ((await eventCounts())[type] ?? 0) - (before[type] ?? 0)
+    // Nothing answers a release: its event comes when it comes.
+    await until('the releases', async () => (await gained('LeaseReleased')) === release?.sent, 10_000, server.logs)
+    expect(await gained('LeaseClaimed')).toBe(request.received)
+    expect(await gained('LeaseRenewed')).toBe(renew?.received)
+  }, 60_000)
+
+  const granted = { lease6: 0, prefix6: 0 }
+  const loads = [
+    { lease: 'address-only', firstClient: '020000000000', kinds: ['lease6'] },
+    { lease: 'prefix-only', firstClient: '020100000000', kinds: ['prefix6'] },
+    { lease: 'address-and-prefix', firstClient: '020200000000', kinds: ['lease6', 'prefix6'] },
+  ] as const
+  it.each(loads)(
+    'DHCPv6 $lease: as many Replies as claims in the ledger and rows in lease6',
+    async (load) => {
+      const report = await play({ family: 6, lease: load.lease, firstClient: load.firstClient })
+      expectAllAnswered(report)
+      for (const kind of load.kinds) {
+        granted[kind] += report.request.received
+        await expectRecorded(kind, granted[kind])
+      }
+    },
+    60_000,
+  )
 })

@@ -12,9 +12,9 @@ export interface Load {
   readonly seconds: number
   /** What a DHCPv6 client asks for; default an address. */
   readonly lease?: 'address-only' | 'prefix-only' | 'address-and-prefix'
-  /** Renewals a second of leases from this run, beside the exchanges; default 0. */
+  /** Renewals a second of leases from this run, beside the exchanges and with releases at most as many; default 0. */
   readonly renewRate?: number
-  /** Releases a second of leases from this run, beside the exchanges; default 0. */
+  /** Releases a second of leases from this run, beside the exchanges, never one that was renewed; default 0. */
   readonly releaseRate?: number
   /** Twelve digits of the first client's hardware address; runs after one another need different ones. */
   readonly firstClient?: string
@@ -37,7 +37,7 @@ export interface ExchangeReport {
   readonly orphans: number
   /** Answers without a lease, or with a failure as status. */
   readonly rejected: number
-  /** Answers with an address that a client of this run already had. */
+  /** Answers with an address that a client of this run already had, be it released since. */
   readonly notUnique: number
   readonly delayMs: { readonly min: number; readonly avg: number; readonly max: number } | undefined
 }
@@ -52,6 +52,7 @@ export interface LoadReport {
   /** REQUEST and ACK; Request and Reply. */
   readonly request: ExchangeReport
   readonly renew: ExchangeReport | undefined
+  /** DHCPv4 has no answer to a release: all count as drops. */
   readonly release: ExchangeReport | undefined
   /** perfdhcp's own report. */
   readonly text: string
@@ -75,7 +76,7 @@ const words = (load: Load): readonly string[] => {
   const base = firstClient === undefined ? [] : ['-b', `mac=${firstClient.match(/../g)?.join(':')}`]
   return [
     `-${family}`,
-    ...['-l', load.device, '-r', String(rate + renewRate + releaseRate), '-p', String(seconds)],
+    ...['-l', load.device, '-r', String(rate), '-p', String(seconds)],
     ...['-R', String(load.clients ?? 2 * rate * seconds), '-W', String((load.exitWaitMs ?? 1_000) * 1_000), '-u'],
     ...lease,
     ...base,
