@@ -28,6 +28,8 @@ const ASKED = Uint8Array.of(
 /** A client with this hardware address, 6 octets. */
 export const makeClient4 = (hardwareAddress: Uint8Array, relay: Relay4): SimulatedClient => {
   const agent = relayAgentOption(relay)
+  // Transactions whose offer is awaited: when several servers offer, the first is taken and the others are left alone.
+  const selecting = new Set<number>()
   let address = 0
   let server = 0
 
@@ -54,6 +56,7 @@ export const makeClient4 = (hardwareAddress: Uint8Array, relay: Relay4): Simulat
   const begin = (task: Task, xid: number): Uint8Array => {
     switch (task) {
       case 'acquire':
+        selecting.add(xid)
         return build(MESSAGE_TYPE.discover, xid, 0, [[OPTION4.parameterRequestList, ASKED]])
       case 'renew':
       case 'rebind':
@@ -73,13 +76,14 @@ export const makeClient4 = (hardwareAddress: Uint8Array, relay: Relay4): Simulat
       const packet = decoded.right
       switch (messageType(packet)) {
         case MESSAGE_TYPE.offer: {
+          if (!selecting.delete(xid)) return { _tag: 'Ignored' }
           server = serverIdentifier(packet) ?? 0
           const more: [number, Uint8Array][] = [
             [OPTION4.requestedAddress, ip4Bytes(packet.yiaddr)],
             [OPTION4.serverIdentifier, ip4Bytes(server)],
             [OPTION4.parameterRequestList, ASKED],
           ]
-          return { _tag: 'Next', bytes: build(MESSAGE_TYPE.request, xid, 0, more) }
+          return { _tag: 'Next', transactionId: xid, bytes: build(MESSAGE_TYPE.request, xid, 0, more) }
         }
         case MESSAGE_TYPE.ack:
           address = packet.yiaddr

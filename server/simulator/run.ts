@@ -16,6 +16,11 @@ export interface RunOptions {
   /** Exchanges begun a second; undefined begins the next one as soon as fewer than `windowMax` are under way. */
   readonly rate: number | undefined
   readonly windowMax: number
+  /**
+   * Exchanges begun at one moment: with a rate, at that rate on average, else the next ones when all those are over;
+   * undefined begins them one by one.
+   */
+  readonly burst: number | undefined
   /** A message without reply is sent again after this long, `attemptsMax` times in all. */
   readonly retryMs: number
   readonly attemptsMax: number
@@ -119,24 +124,45 @@ class Play {
   #beginMore(now: number): void {
     if (this.#beginning) return
     this.#beginning = true
-    const { rate, windowMax } = this.#options
-    const due = rate === undefined ? this.#count : Math.floor(((now - this.#startedAt) / 1000) * rate) + 1
-    while (this.#result.begun < Math.min(due, this.#count)) {
-      if (rate === undefined && this.#underWay.size >= windowMax) break
+    const due = Math.min(this.#due(now), this.#count)
+    while (this.#result.begun < due) {
+      if (this.#isFull()) break
       this.#begin(now)
     }
     this.#beginning = false
   }
 
+  /** How many exchanges should have been begun by now. */
+  #due(now: number): number {
+    const { rate, burst } = this.#options
+    if (rate !== undefined) {
+      const size = burst ?? 1
+      return (Math.floor((((now - this.#startedAt) / 1000) * rate) / size) + 1) * size
+    }
+    if (burst === undefined) return this.#count
+    return this.#underWay.size === 0 ? this.#result.begun + burst : this.#result.begun
+  }
+
+  #isFull(): boolean {
+    const { rate, burst, windowMax } = this.#options
+    return rate === undefined && burst === undefined && this.#underWay.size >= windowMax
+  }
+
   #begin(now: number): void {
-    const { clients, random, transactionMax } = this.#options
+    const { clients } = this.#options
     const client = clients[this.#result.begun % clients.length] as SimulatedClient
     this.#result.begun++
     if (this.#result.task !== 'acquire' && !client.bound()) return this.#end('refused')
-    let xid = Math.floor(random() * transactionMax)
-    while (this.#underWay.has(xid)) xid = (xid + 1) % transactionMax
+    const xid = this.#freshTransaction()
     const bytes = client.begin(this.#result.task, xid)
     this.#send({ client, xid, begunAt: now, sentAt: now, attempts: 1, bytes }, now)
+  }
+
+  readonly #freshTransaction = (): number => {
+    const { random, transactionMax } = this.#options
+    let xid = Math.floor(random() * transactionMax)
+    while (this.#underWay.has(xid)) xid = (xid + 1) % transactionMax
+    return xid
   }
 
   #send(exchange: Exchange, now: number): void {
@@ -154,12 +180,12 @@ class Play {
       this.#result.orphans++
       return
     }
-    const reaction = exchange.client.react(bytes, exchange.xid)
+    const reaction = exchange.client.react(bytes, exchange.xid, this.#freshTransaction)
     const now = clock()
     switch (reaction._tag) {
       case 'Next':
         this.#underWay.delete(exchange.xid)
-        this.#send({ ...exchange, bytes: reaction.bytes, attempts: 1 }, now)
+        this.#send({ ...exchange, xid: reaction.transactionId, bytes: reaction.bytes, attempts: 1 }, now)
         return
       case 'Granted':
         this.#underWay.delete(exchange.xid)
@@ -178,6 +204,7 @@ class Play {
   #end(how: 'granted' | 'refused' | 'timeouts'): void {
     this.#result[how]++
     this.#over++
+    // Without a rate the next one begins at once; a rate is kept by the clock alone.
     if (this.#options.rate === undefined && this.#result.begun < this.#count) this.#beginMore(this.#options.clock())
   }
 
