@@ -8,10 +8,13 @@ import { Handler4 } from './dhcp4/handler.ts'
 import { listen4 } from './dhcp4/listen.ts'
 import type { Listening4 } from './dhcp4/listen.ts'
 import { Service4 } from './dhcp4/service.ts'
+import { answers4 } from './dhcp4/share.ts'
 import { Handler6 } from './dhcp6/handler.ts'
 import { listen6 } from './dhcp6/listen.ts'
 import { serverDuidOf } from './dhcp6/server-id.ts'
 import { Service6 } from './dhcp6/service.ts'
+import { answers6 } from './dhcp6/share.ts'
+import type { Share } from './load-share.ts'
 import type { Logger } from './logger.ts'
 import { listInterfaces } from './net/interfaces.ts'
 import { Spaces } from './spaces.ts'
@@ -83,6 +86,8 @@ const makeRoom = (on: ProtocolsOn) => async (): Promise<boolean> => {
   return on.core.ledger.health === 'up'
 }
 
+const shareOf = ({ core }: ProtocolsOn): Share => ({ own: core.store.log, alive: core.cluster.alive })
+
 const open4 =
   (config: Config, dhcp4: Dhcp4, on: ProtocolsOn, spaces: Spaces) => async (): Promise<Either<string, Part>> => {
     const { options } = on
@@ -110,7 +115,7 @@ const open4 =
       log,
       queueMax,
       packetAgeMsMax,
-      answers: () => true,
+      answers: config.ledger.loadBalancing ? (packet) => answers4(shareOf(on), packet) : () => true,
     })
     const receive = handler.handle.bind(handler)
     const opened = await listen4({ interfaces: dhcp4.interfaces, ports, now, log, receive, reusePort: false })
@@ -146,7 +151,7 @@ const open6 =
       log,
       queueMax,
       packetAgeMsMax,
-      answers: () => true,
+      answers: config.ledger.loadBalancing ? (packet) => answers6(shareOf(on), packet) : () => true,
     })
     const receive = handler.handle.bind(handler)
     const opened = await listen6({ interfaces: dhcp6.interfaces, ports, now, log, receive, reusePort: false })
