@@ -2,16 +2,14 @@
 import { ip4Text } from '../../domain/address.ts'
 import { makeOptionRegistry } from '../options/registry.ts'
 import { resolveClasses4 } from './classes.ts'
-import { checkHooks, resolveExpired, resolveInterfaces, resolveSanity, wantsFlexibleIds } from './global.ts'
+import { checkHooks, sharedService, wantsFlexibleIds } from './global.ts'
 import {
-  cacheOf,
   checkTimers,
   classRules,
   inheritRules,
   nearest,
   relayAddresses,
-  reservationModes,
-  timersOf,
+  sharedTerms,
   validLifetimes,
 } from './inherit.ts'
 import type { ClientClass, Dhcp4, Identifier4, ListenAddress, Pool4, SharedNetwork4, Subnet4 } from './model.ts'
@@ -27,7 +25,6 @@ import { ip4Last } from './values.ts'
 
 /** How long an offer holds its address where nothing is said. Seconds. */
 const OFFER_LIFETIME_SEC = 10
-const DECLINE_PROBATION_SEC = 86_400
 const HOST_IDENTIFIERS: readonly Identifier4[] = ['hw-address', 'duid', 'circuit-id', 'client-id']
 
 /** What subnets are resolved with. */
@@ -69,13 +66,7 @@ export const resolveDhcp4 = (global: DhcpText4, listen: readonly ListenAddress[]
     echoClientId: global['echo-client-id'] ?? true,
     stashAgentOptions: global['stash-agent-options'] ?? false,
     authoritative: global.authoritative ?? false,
-    interfaces: resolveInterfaces(global['interfaces-config'], 4, listen, report),
-    expiredProcessing: resolveExpired(global['expired-leases-processing']),
-    sanityChecks: resolveSanity(global['sanity-checks']),
-    declineProbationSec: global['decline-probation-period'] ?? DECLINE_PROBATION_SEC,
-    reservationsLookupFirst: global['reservations-lookup-first'] ?? false,
-    earlyGlobalReservationsLookup: global['early-global-reservations-lookup'] ?? false,
-    ipReservationsUnique: fixed.unique,
+    ...sharedService(global, 4, listen, report),
     options,
   }
 }
@@ -125,7 +116,6 @@ const resolveSubnet = (subnet: SubnetText4, network: NetworkText4 | undefined, c
   const own = resolveOptions(subnet['option-data'], definitions, report)
   const outer = network === undefined ? NO_OPTIONS : resolveOptions(network['option-data'], definitions, report)
   const options = mergeOptions(own, outer)
-  const validLifetime = validLifetimes(chain, report)
   const offerLifetime = nearest(chain, 'offer-lifetime') ?? OFFER_LIFETIME_SEC
   const rules = classRules(subnet, classes, report)
   const relays = relayAddresses(subnet.relay)
@@ -142,13 +132,7 @@ const resolveSubnet = (subnet: SubnetText4, network: NetworkText4 | undefined, c
     options,
     pools: resolvePools(subnet, options, within, context),
     reservations: resolveReservations4(subnet.reservations, { ...reservationsOf(context), within }),
-    allocator: nearest(chain, 'allocator') ?? 'hashed',
-    validLifetime,
-    timers: timersOf(chain, 4, validLifetime, report),
-    cache: cacheOf(chain),
-    adaptiveLeaseTimeThreshold: nearest(chain, 'adaptive-lease-time-threshold'),
-    reservationModes: reservationModes(chain),
-    storeExtendedInfo: nearest(chain, 'store-extended-info') ?? false,
+    ...sharedTerms(chain, 4, report),
     authoritative: nearest(chain, 'authoritative') ?? false,
     matchClientId: nearest(chain, 'match-client-id') ?? true,
     offerLifetimeSec: offerLifetime === 0 ? OFFER_LIFETIME_SEC : offerLifetime,

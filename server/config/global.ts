@@ -15,8 +15,26 @@ import type { ExpiredText, GlobalFields, InterfacesText, LoggerText, SanityText 
 
 const RETRY_WAIT_MS = 5000
 
+const DECLINE_PROBATION_SEC = 86_400
+
+/** What both services have, without their options. */
+export const sharedService = (
+  global: GlobalFields,
+  universe: 4 | 6,
+  listen: readonly ListenAddress[],
+  report: Report,
+) => ({
+  interfaces: resolveInterfaces(global['interfaces-config'], universe, listen, report),
+  expiredProcessing: resolveExpired(global['expired-leases-processing']),
+  sanityChecks: resolveSanity(global['sanity-checks']),
+  declineProbationSec: global['decline-probation-period'] ?? DECLINE_PROBATION_SEC,
+  reservationsLookupFirst: global['reservations-lookup-first'] ?? false,
+  earlyGlobalReservationsLookup: global['early-global-reservations-lookup'] ?? false,
+  ipReservationsUnique: global['ip-reservations-unique'] ?? true,
+})
+
 /** Where to listen; `listen` comes from the object LeaseLedger. */
-export const resolveInterfaces = (
+const resolveInterfaces = (
   written: InterfacesText | undefined,
   universe: 4 | 6,
   listen: readonly ListenAddress[],
@@ -64,7 +82,7 @@ const choiceOf = (
 }
 
 /** Kea's defaults of `expired-leases-processing`. */
-export const resolveExpired = (written: ExpiredText | undefined): ExpiredProcessing => ({
+const resolveExpired = (written: ExpiredText | undefined): ExpiredProcessing => ({
   reclaimTimerWaitSec: written?.['reclaim-timer-wait-time'] ?? 10,
   flushReclaimedTimerWaitSec: written?.['flush-reclaimed-timer-wait-time'] ?? 25,
   holdReclaimedSec: written?.['hold-reclaimed-time'] ?? 3600,
@@ -74,7 +92,7 @@ export const resolveExpired = (written: ExpiredText | undefined): ExpiredProcess
 })
 
 /** Kea's defaults of `sanity-checks`. */
-export const resolveSanity = (written: SanityText | undefined): SanityChecks => ({
+const resolveSanity = (written: SanityText | undefined): SanityChecks => ({
   leaseChecks: written?.['lease-checks'] ?? 'warn',
   extendedInfoChecks: written?.['extended-info-checks'] ?? 'fix',
 })

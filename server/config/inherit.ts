@@ -29,7 +29,12 @@ export const validLifetimes = (chain: Chain, report: Report): Lifetimes =>
 /** Bounds and default of the preferred lifetime, which follows the valid one where it is not given. */
 export const preferredLifetimes = (chain: Chain<LifetimeFields>, valid: Lifetimes, report: Report): Lifetimes => {
   const fallback = valid.default === 0xffffffff ? valid.default : Math.floor(valid.default * PREFERRED_SHARE)
-  return lifetimes(chain, 'preferred', fallback, report)
+  const preferred = lifetimes(chain, 'preferred', fallback, report)
+  if (preferred.default <= valid.default) return preferred
+  // Clients discard what is preferred for longer than it is valid (RFC 8415 §21.6).
+  report.warn(`preferred-lifetime ${preferred.default} is cut to valid-lifetime ${valid.default} where that is shorter`)
+  const cut = (value: number): number => Math.min(value, valid.default)
+  return { min: cut(preferred.min), default: cut(preferred.default), max: cut(preferred.max) }
 }
 
 const has = (scope: LifetimeFields, kind: LifetimeKind): boolean =>
@@ -74,7 +79,7 @@ const ownLifetimes = (scope: LifetimeFields, kind: LifetimeKind, outer: number, 
 const TEE = { 4: { calculate: false, t2: 0.875 }, 6: { calculate: true, t2: 0.8 } } as const
 
 /** T1 and T2. What contradicts itself in one scope is an error; across scopes it is only said. */
-export const timersOf = (chain: Chain, universe: 4 | 6, valid: Lifetimes, report: Report): Timers => {
+const timersOf = (chain: Chain, universe: 4 | 6, valid: Lifetimes, report: Report): Timers => {
   const renewSec = nearest(chain, 'renew-timer')
   const rebindSec = nearest(chain, 'rebind-timer')
   const t1Percent = nearest(chain, 't1-percent') ?? 0.5
@@ -105,7 +110,7 @@ export const checkTimers = (scope: ScopeFields, report: Report): void => {
 }
 
 /** Which reservations count; `reservation-mode` is the one key that older releases of Kea have for it. */
-export const reservationModes = (chain: Chain): ReservationModes => {
+const reservationModes = (chain: Chain): ReservationModes => {
   const old: Readonly<Record<string, ReservationModes>> = {
     disabled: { global: false, inSubnet: false, outOfPool: false },
     'out-of-pool': { global: false, inSubnet: true, outOfPool: true },
@@ -121,7 +126,7 @@ export const reservationModes = (chain: Chain): ReservationModes => {
 }
 
 /** Lease caching; off where nothing is said, since for an audit it leaves gaps. */
-export const cacheOf = (chain: Chain): LeaseCache => ({
+const cacheOf = (chain: Chain): LeaseCache => ({
   threshold: nearest(chain, 'cache-threshold') ?? 0,
   maxAgeSec: nearest(chain, 'cache-max-age'),
 })
@@ -167,4 +172,18 @@ export const relayAddresses = <A>(
 ): readonly A[] => {
   const single = relay?.['ip-address']
   return [...(single === undefined ? [] : [single]), ...(relay?.['ip-addresses'] ?? [])]
+}
+
+/** What subnets of both protocols take over in the same way. */
+export const sharedTerms = (chain: Chain, universe: 4 | 6, report: Report) => {
+  const validLifetime = validLifetimes(chain, report)
+  return {
+    allocator: nearest(chain, 'allocator') ?? ('hashed' as const),
+    validLifetime,
+    timers: timersOf(chain, universe, validLifetime, report),
+    cache: cacheOf(chain),
+    adaptiveLeaseTimeThreshold: nearest(chain, 'adaptive-lease-time-threshold'),
+    reservationModes: reservationModes(chain),
+    storeExtendedInfo: nearest(chain, 'store-extended-info') ?? false,
+  }
 }

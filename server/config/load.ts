@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import { resolveDhcp4 } from './dhcp4.ts'
+import { resolveDhcp6 } from './dhcp6.ts'
 import { resolveLoggers } from './global.ts'
 import { listenAddresses, resolveLedger } from './ledger.ts'
 import type { Overrides } from './ledger.ts'
@@ -60,10 +61,11 @@ const resolveTop = (top: Top, overrides: Overrides, report: Report): Config => {
   const listen = listenAddresses(top.LeaseLedger)
   const ledger = resolveLedger(top.LeaseLedger, overrides, report)
   const dhcp4 = top.Dhcp4 === undefined ? undefined : resolveDhcp4(top.Dhcp4, listen.dhcp4, report)
+  const dhcp6 = top.Dhcp6 === undefined ? undefined : resolveDhcp6(top.Dhcp6, listen.dhcp6, report)
   if (top.Dhcp4 === undefined && top.Dhcp6 === undefined) report.error([], 'expected an object Dhcp4 or Dhcp6')
   return {
     dhcp4,
-    dhcp6: undefined,
+    dhcp6,
     store: chooseStore(top, report),
     ledger,
     loggers: resolveLoggers([...(top.Dhcp4?.loggers ?? []), ...(top.Dhcp6?.loggers ?? [])]),

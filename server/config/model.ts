@@ -175,7 +175,7 @@ export interface PdPool extends ClassRules {
   readonly prefix: bigint
   readonly prefixLength: number
   readonly delegatedLength: number
-  /** RFC 6603; lies inside the one delegated prefix that equals the pool. */
+  /** RFC 6603; lies inside the first delegated prefix, and is meant alike in every other, as in Kea. */
   readonly excluded: Prefix6 | undefined
   readonly options: OptionSet
 }

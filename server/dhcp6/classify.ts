@@ -1,5 +1,6 @@
 /** The classes of a DHCPv6 client and the reservation made for it. */
-import { hexText } from '../../domain/address.ts'
+import { hexText, ip4Bytes } from '../../domain/address.ts'
+import type { ClassAccessor } from '../config/class-accessor.ts'
 import type { Dhcp6, Identifier6, Reservation6, Subnet6 } from '../config/model.ts'
 import type { Client6 } from './exchange.ts'
 import { optionOf } from './option-access.ts'
@@ -68,6 +69,16 @@ export const classify6 = (config: Dhcp6, about: Classified6): ReadonlySet<string
   return classes
 }
 
-const classAccessor6 = ({ packet }: Classified6, _classes: ReadonlySet<string>) => ({
-  option: (code: number) => optionOf(packet.options, code),
+const classAccessor6 = ({ packet }: Classified6, classes: ReadonlySet<string>): ClassAccessor => ({
+  option: (code) => optionOf(packet.options, code),
+  relayOption: (nesting, code) => optionOf(packet.relays.at(nesting)?.options ?? [], code),
+  relayAddress: (nesting, field) => {
+    const relay = packet.relays.at(nesting)
+    return field === 'peeraddr' ? relay?.peerAddress : relay?.linkAddress
+  },
+  packetField: (field) => {
+    if (field === 'msgtype') return ip4Bytes(packet.messageType)
+    return field === 'transid' ? ip4Bytes(packet.transactionId) : undefined
+  },
+  isMember: (name) => classes.has(name),
 })
