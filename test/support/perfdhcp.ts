@@ -1,137 +1,131 @@
-/** ISC's load generator perfdhcp between namespaces, and its report in numbers. */
+/** Kea's load generator perfdhcp: running it in a namespace, and its report as numbers. */
 import type { Namespace } from './namespaces.ts'
 
-/** A load: four-way exchanges (DORA, SARR), each of a client of its own, at an even rate. */
-export interface Load {
-  readonly family: 4 | 6
-  /** Where perfdhcp runs, and its device towards the server. DHCPv4 needs an address there: perfdhcp plays a relay. */
-  readonly namespace: Namespace
-  readonly device: string
-  /** Exchanges a second. */
-  readonly rate: number
-  readonly seconds: number
-  /** What a DHCPv6 client asks for; default an address. */
-  readonly lease?: 'address-only' | 'prefix-only' | 'address-and-prefix'
-  /** Renewals a second of leases from this run, beside the exchanges and with releases at most as many; default 0. */
-  readonly renewRate?: number
-  /** Releases a second of leases from this run, beside the exchanges, never one that was renewed; default 0. */
-  readonly releaseRate?: number
-  /** Twelve digits of the first client's hardware address; runs after one another need different ones. */
-  readonly firstClient?: string
-  /** More clients than this are not played: they come again in turn. Default: every exchange is of a new client. */
-  readonly clients?: number
-  /** How long to wait for replies after the last packet. ms; default 1,000. */
-  readonly exitWaitMs?: number
-  /** Where packets are sent; default broadcast, or the group ff02::1:2. */
-  readonly server?: string
-}
-
-/** One pair of a packet and its answer. Delays in ms, undefined where nothing was received. */
+/** What perfdhcp counted for one kind of exchange. */
 export interface ExchangeReport {
   readonly sent: number
   readonly received: number
+  /** Messages without an answer within the drop time (1 s). */
   readonly drops: number
-  /** Drops in a packet sent, 0 to 1. */
+  /** Drops of sent messages, 0 to 1; 0 when nothing was sent. */
   readonly dropRatio: number
-  /** Answers that fit no packet sent. perfdhcp counts the answers to renewals here too, among those to requests. */
+  /** Answers that belong to no exchange that is open: duplicate, late or not related. */
   readonly orphans: number
-  /** Answers without a lease, or with a failure as status. */
-  readonly rejected: number
-  /** Answers with an address that a client of this run already had, be it released since. */
-  readonly notUnique: number
-  readonly delayMs: { readonly min: number; readonly avg: number; readonly max: number } | undefined
+  readonly rejectedLeases: number
+  /** Addresses that were given twice; counted only with `-u`. */
+  readonly nonUniqueAddresses: number
+  /** Time from message to answer, milliseconds; undefined when there was none. */
+  readonly delayMs: { readonly min: number; readonly average: number; readonly max: number } | undefined
 }
 
-/** What became of a load. `renew` and `release` where they were asked for. */
-export interface LoadReport {
-  /** Complete four-way exchanges a second, as perfdhcp counts them. */
+/** The report of a run. */
+export interface PerfReport {
+  /**
+   * 0: complete success. 3: it ran, but an exchange was not completed. 1: general error. 2: bad arguments. Runs with
+   * DHCPv4 releases end with 3 whatever happens, since a DHCPRELEASE has no answer.
+   */
+  readonly exitCode: number | null
+  /** Completed four-way exchanges a second, over the whole run with the waiting at its end. */
   readonly rate: number
-  readonly malformed: number
-  /** DISCOVER and OFFER; Solicit and Advertise. */
-  readonly discover: ExchangeReport
-  /** REQUEST and ACK; Request and Reply. */
-  readonly request: ExchangeReport
-  readonly renew: ExchangeReport | undefined
-  /** DHCPv4 has no answer to a release: all count as drops. */
-  readonly release: ExchangeReport | undefined
-  /** perfdhcp's own report. */
+  readonly malformedPackets: number
+  /** By perfdhcp's name: `DISCOVER-OFFER`, `REQUEST-ACK`, `SOLICIT-ADVERTISE`, `REQUEST-REPLY`, `RENEW-REPLY` … */
+  readonly exchanges: Readonly<Record<string, ExchangeReport>>
+  /** The report as printed, for a failure's message. */
   readonly text: string
 }
 
-/** Runs a load to its end. Rejects when perfdhcp cannot run; drops are no error but numbers of the report. */
-export const runPerfdhcp = async (load: Load): Promise<LoadReport> => {
-  const finished = await load.namespace.run(['perfdhcp', ...words(load)], {
-    timeoutMs: load.seconds * 1_000 + (load.exitWaitMs ?? 1_000) + 20_000,
-  })
-  // 3 says that some exchange was not completed, which the numbers say too.
-  if (finished.code !== 0 && finished.code !== 3) {
-    throw new Error(`perfdhcp: exit code ${finished.code ?? finished.signal}\n${finished.stdout}${finished.stderr}`)
-  }
-  return parseReport(finished.stdout)
-}
-
-const words = (load: Load): readonly string[] => {
-  const { family, rate, seconds, renewRate = 0, releaseRate = 0, firstClient, server } = load
-  const lease = load.lease === undefined ? [] : ['-e', load.lease]
-  const base = firstClient === undefined ? [] : ['-b', `mac=${firstClient.match(/../g)?.join(':')}`]
-  return [
-    `-${family}`,
-    ...['-l', load.device, '-r', String(rate), '-p', String(seconds)],
-    ...['-R', String(load.clients ?? 2 * rate * seconds), '-W', String((load.exitWaitMs ?? 1_000) * 1_000), '-u'],
-    ...lease,
-    ...base,
-    ...(renewRate === 0 ? [] : ['-f', String(renewRate)]),
-    ...(releaseRate === 0 ? [] : ['-F', String(releaseRate)]),
-    ...(server === undefined ? (family === 6 ? ['all'] : []) : [server]),
-  ]
-}
-
-/** Reads perfdhcp's report; throws when the two exchanges of every load are not in it. */
-export const parseReport = (text: string): LoadReport => {
-  const sections = new Map<string, string>()
-  const [head = '', ...rest] = text.split('***Statistics for: ')
-  for (const section of rest) {
-    const end = section.indexOf('***')
-    sections.set(section.slice(0, end), section.slice(end))
-  }
-  const exchange = (...names: readonly string[]): ExchangeReport | undefined => {
-    const section = names.map((name) => sections.get(name)).find((found) => found !== undefined)
-    return section === undefined ? undefined : readExchange(section)
-  }
-  const discover = exchange('DISCOVER-OFFER', 'SOLICIT-ADVERTISE')
-  const request = exchange('REQUEST-ACK', 'REQUEST-REPLY')
-  if (discover === undefined || request === undefined) throw new Error(`not a report of perfdhcp:\n${text}`)
+/** Reads what perfdhcp printed at its end. Throws with the text when it is no report. */
+export const parsePerfReport = (text: string, exitCode: number | null): PerfReport => {
+  const rate = /^Rate: ([\d.]+) /m.exec(text)?.[1]
+  const malformed = /^Malformed packets: (\d+)/m.exec(text)?.[1]
+  if (rate === undefined || malformed === undefined) throw new Error(`perfdhcp (exit code ${exitCode}):\n${text}`)
+  const [, ...sections] = text.split('***Statistics for: ')
+  const exchanges = sections.map(
+    (section) => [section.slice(0, section.indexOf('***')), readExchange(section)] as const,
+  )
   return {
-    rate: number(head, /Rate: ([\d.]+)/),
-    malformed: number(head, /Malformed packets: (\d+)/),
-    discover,
-    request,
-    renew: exchange('REQUEST-ACK (renewal)', 'RENEW-REPLY'),
-    release: exchange('RELEASE', 'RELEASE-REPLY'),
+    exitCode,
+    rate: Number(rate),
+    malformedPackets: Number(malformed),
+    exchanges: Object.fromEntries(exchanges),
     text,
   }
 }
 
 const readExchange = (section: string): ExchangeReport => {
-  const sent = number(section, /sent packets: (\d+)/)
-  const drops = number(section, /drops: (-?\d+)/)
-  const delay = (name: string): number => number(section, new RegExp(`${name} delay: ([\\d.]+) ms`))
+  const find = (label: string) => new RegExp(`^${label}: ([\\d.]+)( ms)?$`, 'm').exec(section)?.[1]
+  const count = (label: string): number => {
+    const value = find(label)
+    if (value === undefined) throw new Error(`perfdhcp reports no ${label}:\n${section}`)
+    return Number(value)
+  }
+  const [min, average, max] = [find('min delay'), find('avg delay'), find('max delay')]
+  const sent = count('sent packets')
+  const drops = count('drops')
   return {
     sent,
-    received: number(section, /received packets: (\d+)/),
+    received: count('received packets'),
     drops,
+    // From the counts: the printed ratio is rounded, and "-nan %" when nothing was sent.
     dropRatio: sent === 0 ? 0 : drops / sent,
-    orphans: number(section, /orphans: (\d+)/),
-    rejected: number(section, /rejected leases: (\d+)/),
-    notUnique: number(section, /non unique addresses: (\d+)/),
-    delayMs: /min delay: [\d.]+ ms/.test(section)
-      ? { min: delay('min'), avg: delay('avg'), max: delay('max') }
-      : undefined,
+    orphans: count('orphans'),
+    rejectedLeases: count('rejected leases'),
+    nonUniqueAddresses: count('non unique addresses'),
+    delayMs:
+      min === undefined || average === undefined || max === undefined
+        ? undefined
+        : { min: Number(min), average: Number(average), max: Number(max) },
   }
 }
 
-const number = (text: string, pattern: RegExp): number => {
-  const found = pattern.exec(text)?.[1]
-  if (found === undefined) throw new Error(`no ${pattern} in a report of perfdhcp:\n${text}`)
-  return Number(found)
+/** What perfdhcp is to play. */
+export interface PerfPlan {
+  readonly namespace: Namespace
+  readonly family: 4 | 6
+  /** Interface (broadcast, multicast), or for DHCPv4 behind a relay the address to be relay with. */
+  readonly local: string
+  /** Server's address; default broadcast for DHCPv4, All_DHCP_Relay_Agents_and_Servers for DHCPv6. */
+  readonly server?: string
+  /** Exchanges to begin a second. */
+  readonly ratePerSec: number
+  /** End after this many exchanges or seconds, whichever comes first; one of them is needed. */
+  readonly exchanges?: number
+  readonly periodSec?: number
+  /** Number of different clients. Clients take turns, so as many as exchanges means that each comes once. */
+  readonly clients: number
+  /** DHCPv6: what is asked for; default an address. */
+  readonly lease?: 'address-only' | 'prefix-only' | 'address-and-prefix'
+  /** DHCPv6: wrap in one Relay-forward. */
+  readonly relayed?: boolean
+  readonly renewPerSec?: number
+  readonly releasePerSec?: number
+  /** Further words of perfdhcp's command line. */
+  readonly more?: readonly string[]
+}
+
+/** Runs perfdhcp to its end. Rejects when it printed no report; drops and refusals are in the report. */
+export const runPerfdhcp = async (plan: PerfPlan): Promise<PerfReport> => {
+  const number = (flag: string, value: number | undefined) => (value === undefined ? [] : [flag, String(value)])
+  const words = [
+    `-${plan.family}`,
+    ...(plan.family === 4 && plan.server === undefined ? ['-B'] : []),
+    ...number('-r', plan.ratePerSec),
+    ...number('-n', plan.exchanges),
+    ...number('-p', plan.periodSec),
+    ...number('-R', plan.clients),
+    ...number('-f', plan.renewPerSec),
+    ...number('-F', plan.releasePerSec),
+    ...(plan.lease === undefined ? [] : ['-e', plan.lease]),
+    ...(plan.relayed === true ? ['-A', '1'] : []),
+    '-u',
+    // Wait for the last answers: without this, what is on its way at the end counts as dropped. Microseconds.
+    ...['-W', '1000000'],
+    ...(plan.more ?? []),
+    ...['-l', plan.local],
+    ...(plan.server === undefined ? [] : [plan.server]),
+  ]
+  const seconds = Math.min(plan.periodSec ?? Infinity, (plan.exchanges ?? Infinity) / plan.ratePerSec)
+  const timeoutMs = (seconds + 30) * 1000
+  const { code, stdout, stderr } = await plan.namespace.run(['perfdhcp', ...words], { timeoutMs })
+  return parsePerfReport(stdout + stderr, code)
 }
