@@ -292,8 +292,15 @@ export interface Policy {
   readonly maxClockSkewMs: number
 }
 
-/** A request with the transaction id of the grant, this young, is a retransmission (RFC 2131 §4.1: up to 64 s apart). */
+/** A claim with the transaction id of the grant, this young, is a retransmission (RFC 2131 §4.1: up to 64 s apart). */
 export const RETRANSMISSION_MS = 64_000
+
+/**
+ * A renewal with the transaction id of the grant is a copy of the request only this soon after it, as two relays make
+ * them. Longer would be wrong: dhclient and udhcpc keep one transaction id from the claim through all renewals, and a
+ * short lease whose renewals are taken for retransmissions runs out under its client.
+ */
+export const RENEWAL_COPY_MS = 1_000
 
 // ---------------------------------------------------------------- Decisions
 
@@ -371,8 +378,8 @@ const boundTo = (state: LeaseState, holder: ClientKey, now: Instant): Lease | un
 /** When the lease was granted for the time it has now. */
 const grantedAt = (lease: Lease): Instant => lease.expiresAt - lease.validLifetimeSec * 1000
 
-const isRetransmission = (lease: Lease, terms: Terms, now: Instant): boolean =>
-  lease.transactionId === terms.transactionId && now - grantedAt(lease) < RETRANSMISSION_MS
+const isRepeated = (lease: Lease, terms: Terms, now: Instant, withinMs: number): boolean =>
+  lease.transactionId === terms.transactionId && now - grantedAt(lease) < withinMs
 
 const begun = (terms: Terms, expiresAt: Instant, now: Instant): Lease => makeLease(terms, expiresAt, 0, now)
 
@@ -431,7 +438,7 @@ const claim = (
   if (until !== undefined) return refuseHeld(state, until)
   const bound = boundTo(state, terms.holder, now)
   if (bound) {
-    if (isRetransmission(bound, terms, now)) return alreadySo
+    if (isRepeated(bound, terms, now, RETRANSMISSION_MS)) return alreadySo
     return recorded({ type: 'LeaseRenewed', lease: prolonged(bound, terms, now) })
   }
   if (command.ownOnly && !wasLastHeldBy(state, terms.holder)) return E.left({ _tag: 'NotHolder' })
@@ -464,7 +471,8 @@ const renew = (
   const bound = boundTo(state, terms.holder, now)
   // A client that comes late finds its address still free more often than not; it keeps it, as a lease that begins anew.
   if (!bound) return wasLastHeldBy(state, terms.holder) ? claimed(state, terms, now) : E.left({ _tag: 'NotHolder' })
-  if (isRetransmission(bound, terms, now) || now - grantedAt(bound) < command.reuseSec * 1000) return alreadySo
+  if (isRepeated(bound, terms, now, RENEWAL_COPY_MS)) return alreadySo
+  if (now - grantedAt(bound) < command.reuseSec * 1000) return alreadySo
   return recorded({ type: 'LeaseRenewed', lease: prolonged(bound, terms, now) })
 }
 

@@ -122,10 +122,14 @@ describe('Renew', () => {
       .then({ type: 'LeaseRenewed', lease: { startsAt: at(0), expiresAt: at(5400), renewals: 1 } }))
   it('by another client is refused', () => given(bound).when(renew(bob), at(1800)).thenRefused('HeldByAnother'))
   it('of nothing is refused', () => given([]).when(renew(ann), at(0)).thenRefused('NotHolder'))
-  it('retransmitted is nothing new', () =>
+  it('that comes as a copy right behind itself is nothing new', () =>
     given(history([claim(ann), at(0)], [renew(ann, 9), at(1800)]))
-      .when(renew(ann, 9), at(1810))
+      .when(renew(ann, 9), at(1800.9))
       .thenNothing())
+  it('with the transaction id of the claim extends it, be the lease ever so short: some clients never change it', () =>
+    given(history([claim(ann), at(0)]))
+      .when(renew(ann, 1), at(3))
+      .then({ type: 'LeaseRenewed', lease: { expiresAt: at(3603), renewals: 1 } }))
   it('inside the cache threshold is nothing new', () =>
     given(bound)
       .when(renew(ann, 9, 900), at(899))
