@@ -236,12 +236,16 @@ export interface Renew {
   readonly reuseSec: number
 }
 
-/** RELEASE, or the holder took another address (`superseded`). */
+/**
+ * RELEASE, or the holder took another address (`superseded`). With `grantedBefore` nothing happens to a lease that was
+ * granted or extended then or later: its holder uses it.
+ */
 export interface Release {
   readonly type: 'Release'
   readonly holder: ClientKey
   readonly cause: 'client' | 'superseded'
   readonly supersededBy?: StreamName
+  readonly grantedBefore?: Instant
 }
 
 /** DECLINE: the address is in use by a stranger; keep it back for `probationSec`. */
@@ -477,9 +481,10 @@ const renew = (
 }
 
 const release = (state: LeaseState, command: Release, now: Instant): Either<Refusal, Option<LeaseEvent>> => {
-  const { holder, cause, supersededBy } = command
+  const { holder, cause, supersededBy, grantedBefore = Infinity } = command
   if (state.status === 'released' && state.lease.holder === holder) return alreadySo
   if (state.status !== 'bound' || state.lease.holder !== holder) return E.left({ _tag: 'NotHolder' })
+  if (grantedAt(state.lease) >= grantedBefore) return alreadySo
   const lease = ended(state.lease, Math.min(now, state.lease.expiresAt))
   return recorded(
     supersededBy === undefined

@@ -14,6 +14,7 @@ import type { Answer, Failure, Ledger } from '../ledger.ts'
 import type { Logger } from '../logger.ts'
 import type { Replica } from '../replica.ts'
 import type { Spaces } from '../spaces.ts'
+import { supersede } from '../supersede.ts'
 import { clientKey4 } from './client.ts'
 import type { Drop4, Exchange4, Reply4, Verdict4 } from './exchange.ts'
 import { requestedAddress, serverIdentifier, wantsRapidCommit } from './option-access.ts'
@@ -177,7 +178,7 @@ export class Service4 {
   async #claim(exchange: Exchange4, place: Place, terms: Terms, ownOnly: boolean): Promise<Verdict4> {
     const stream = lease4Stream(place.address)
     const answer = await this.#options.ledger.execute(stream, { type: 'Claim', terms, ownOnly })
-    if (E.isRight(answer)) this.#supersede(exchange, stream, terms)
+    this.#supersede(exchange, stream, terms, answer)
     return this.#granted(exchange, place, terms, answer)
   }
 
@@ -187,6 +188,7 @@ export class Service4 {
     const reuseSec = Math.min(share, cache.maxAgeSec ?? share)
     const stream = lease4Stream(place.address)
     const answer = await this.#options.ledger.execute(stream, { type: 'Renew', terms, reuseSec })
+    this.#supersede(exchange, stream, terms, answer)
     return this.#granted(exchange, place, terms, answer)
   }
 
@@ -227,17 +229,11 @@ export class Service4 {
     return Math.max(0, Math.floor((lease.expiresAt - this.#options.now()) / 1000))
   }
 
-  /** A client holds one lease on a link: what it held before is released, by an event that says why. */
-  #supersede(exchange: Exchange4, kept: StreamName, terms: Terms): void {
-    const { replica, ledger } = this.#options
+  #supersede(exchange: Exchange4, stream: StreamName, terms: Terms, answer: Answer): void {
+    if (E.isLeft(answer)) return
+    const { replica, ledger, now } = this.#options
     const onLink = new Set(exchange.subnets.map((subnet) => subnet.id))
-    for (const stream of replica.heldBy(terms.holder)) {
-      const { state } = replica.get(stream)
-      if (stream === kept || state.status !== 'bound' || !stream.startsWith('lease4/')) continue
-      if (state.lease.holder !== terms.holder || !onLink.has(state.lease.subnetId)) continue
-      const { holder } = terms
-      void ledger.execute(stream, { type: 'Release', holder, cause: 'superseded', supersededBy: kept })
-    }
+    supersede({ stream, holder: terms.holder, event: answer.right.event, onLink }, replica, ledger, now())
   }
 
   // -------------------------------------------------------------- DECLINE, RELEASE, INFORM

@@ -5,12 +5,13 @@
 import * as E from 'fp-ts/lib/Either.js'
 import { FOREVER, INFINITE_SEC } from '../../domain/instant.ts'
 import type { Instant } from '../../domain/instant.ts'
-import type { ClientKey, Lease, LeaseState } from '../../domain/lease.ts'
+import type { ClientKey, Lease, LeaseEvent, LeaseState } from '../../domain/lease.ts'
 import type { StreamName } from '../../domain/stream.ts'
 import type { ClassRules, Dhcp6, Reservation6, Subnet6 } from '../config/model.ts'
 import type { Answer, Failure, Ledger } from '../ledger.ts'
 import type { Replica } from '../replica.ts'
 import type { Spaces } from '../spaces.ts'
+import { supersede } from '../supersede.ts'
 import { clientKey6 } from './client.ts'
 import type { Exchange6 } from './exchange.ts'
 import { classesOf6 } from './fill-options.ts'
@@ -97,7 +98,7 @@ export class Bindings {
       const answer = await this.#options.ledger.execute(stream, { type: 'Renew', terms, reuseSec })
       if (E.isRight(answer)) {
         taken.add(stream)
-        this.#supersede(exchange, ia, stream)
+        this.#supersede(exchange, ia, stream, answer.right.event)
         return { _tag: 'Granted', grant: this.#grantOf(place, answer) }
       }
       const failed = this.#failure(place, terms.holder, answer)
@@ -160,7 +161,7 @@ export class Bindings {
       taken.add(stream)
       const answer = await this.#options.ledger.execute(stream, { type: 'Claim', terms, ownOnly: false })
       if (E.isRight(answer)) {
-        this.#supersede(exchange, ia, stream)
+        this.#supersede(exchange, ia, stream, answer.right.event)
         return { _tag: 'Granted', grant: this.#grantOf(place, answer) }
       }
       taken.delete(stream)
@@ -214,15 +215,10 @@ export class Bindings {
       .sort((a, b) => OWN_RANK[replica.effective(a).status] - OWN_RANK[replica.effective(b).status])
   }
 
-  /** An IA holds one lease on a link: what it held before is released, by an event that says why. */
-  #supersede(exchange: Exchange6, ia: IaRequest, kept: StreamName): void {
-    const { replica, ledger } = this.#options
-    const holder = clientKey6(exchange.client, ia.iaid)
-    for (const stream of this.#ownStreams(exchange, ia)) {
-      const { state } = replica.get(stream)
-      if (stream === kept || state.status !== 'bound' || state.lease.holder !== holder) continue
-      void ledger.execute(stream, { type: 'Release', holder, cause: 'superseded', supersededBy: kept })
-    }
+  #supersede(exchange: Exchange6, ia: IaRequest, stream: StreamName, event: LeaseEvent | undefined): void {
+    const { replica, ledger, now } = this.#options
+    const onLink = new Set(exchange.subnets.map((subnet) => subnet.id))
+    supersede({ stream, holder: clientKey6(exchange.client, ia.iaid), event, onLink }, replica, ledger, now())
   }
 
   /** `undefined` for a refusal, which means to try something else; the remaining time where the store is away. */

@@ -158,6 +158,13 @@ describe('Release', () => {
     given(history([claim(ann), at(0)], [release(ann), at(60)]))
       .when(release(ann), at(61))
       .thenNothing())
+  it('in favour of another lease leaves alone what was extended meanwhile', () => {
+    const supersede: Command = { type: 'Release', holder: ann, cause: 'superseded', grantedBefore: at(60) }
+    given(bound).when(supersede, at(90)).then({ type: 'LeaseReleased', cause: 'superseded' })
+    given(history([claim(ann), at(0)], [renew(ann), at(60)]))
+      .when(supersede, at(90))
+      .thenNothing()
+  })
   it('says which lease took its place', () => {
     const supersededBy = lease4Stream(0xc6336405)
     given(bound)
