@@ -98,6 +98,15 @@ const digestOf = (stored: Stored): Buffer | undefined => {
 }
 
 /**
+ * The hash, 32 octets, by which an event that a store gave back without a place is chained to `previous` at its log
+ * and position; undefined when its data is not JSON.
+ */
+export const hashAfter = (previous: Uint8Array, stored: Omit<Stored, 'hash'>): Uint8Array | undefined => {
+  const own = digestOf({ ...stored, hash: GENESIS })
+  return own === undefined ? undefined : link(previous, stored.log, stored.seq, own)
+}
+
+/**
  * Whether an event, as a store gave it back, is the one that was chained to `previous` (32 octets) at its position.
  * The event itself is judged, whatever the store did to white space or key order.
  */
