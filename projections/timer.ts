@@ -2,6 +2,8 @@
 export interface Timer {
   /** Calls `act` after `ms` milliseconds, unless the function that it gives is called before. */
   readonly after: (ms: number, act: () => void) => () => void
+  /** Calls `act` when what is at hand now has been done. */
+  readonly soon: (act: () => void) => void
 }
 
 /** The process's own time. */
@@ -10,7 +12,12 @@ export const realTimer: Timer = {
     const timeout = setTimeout(act, ms)
     return () => clearTimeout(timeout)
   },
+  soon: setImmediate,
 }
+
+/** Resolves after `ms` milliseconds. */
+export const pauseFor = (timer: Timer, ms: number): Promise<void> =>
+  new Promise((resolve) => void timer.after(ms, resolve))
 
 /** A pause that ends early when it is woken. One waiter at a time. */
 export class Pause {

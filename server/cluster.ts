@@ -7,6 +7,7 @@ import { hash32 } from '../domain/allocation.ts'
 import type { EventStore, LogName } from '../domain/event-store.ts'
 import type { Instant } from '../domain/instant.ts'
 import type { StreamName } from '../domain/stream.ts'
+import type { Timer } from '../projections/timer.ts'
 import type { Logger } from './logger.ts'
 
 /** What a cluster view is made of. Times in ms. */
@@ -14,6 +15,7 @@ export interface ClusterOptions {
   readonly store: EventStore
   readonly now: () => Instant
   readonly log: Logger
+  readonly timer: Timer
   readonly maxClockSkewMs: number
   readonly heartbeatMs: number
   /** A server that is silent for longer counts as gone. */
@@ -32,8 +34,8 @@ export class Cluster {
   readonly #options: ClusterOptions
   #alive: ReadonlyArray<LogName>
   #offsetMs = 0
-  #beat: NodeJS.Timeout | undefined
-  #clock: NodeJS.Timeout | undefined
+  #cancelBeat: () => void = () => undefined
+  #cancelClock: () => void = () => undefined
   #stopped = false
 
   constructor(options: ClusterOptions) {
@@ -69,14 +71,14 @@ export class Cluster {
     await this.checkClock()
     await this.#sendBeat()
     this.#scheduleBeat()
-    this.#clock = setInterval(() => void this.checkClock(), this.#options.clockCheckMs)
+    this.#scheduleClock()
   }
 
   /** Stops the timers. */
   stop(): void {
     this.#stopped = true
-    clearTimeout(this.#beat)
-    clearInterval(this.#clock)
+    this.#cancelBeat()
+    this.#cancelClock()
   }
 
   /** Compares this server's clock with the store's, and warns where they are apart. */
@@ -100,7 +102,14 @@ export class Cluster {
 
   #scheduleBeat(): void {
     if (this.#stopped) return
-    this.#beat = setTimeout(() => void this.#sendBeat().finally(() => this.#scheduleBeat()), this.#options.heartbeatMs)
+    const { timer, heartbeatMs } = this.#options
+    this.#cancelBeat = timer.after(heartbeatMs, () => void this.#sendBeat().finally(() => this.#scheduleBeat()))
+  }
+
+  #scheduleClock(): void {
+    if (this.#stopped) return
+    const { timer, clockCheckMs } = this.#options
+    this.#cancelClock = timer.after(clockCheckMs, () => void this.checkClock().finally(() => this.#scheduleClock()))
   }
 
   async #sendBeat(): Promise<void> {

@@ -6,6 +6,7 @@ import type { Checkpoint, EventStore } from '../domain/event-store.ts'
 import { aheadOfLedger, LEASES } from '../projections/lease-tables.ts'
 import { stateOf } from '../projections/lease-row.ts'
 import { Projector } from '../projections/projector.ts'
+import { realTimer } from '../projections/timer.ts'
 import type { Config } from './config/model.ts'
 import { Cluster } from './cluster.ts'
 import { Counters } from './counters.ts'
@@ -61,6 +62,7 @@ export const openCore = async (config: Config, options: CoreOptions, stores: Sto
     own: store.log,
     from,
     log,
+    timer: realTimer,
     pageMax: PAGE_MAX,
     pollMinMs: 20,
     pollMaxMs: 500,
@@ -76,6 +78,7 @@ export const openCore = async (config: Config, options: CoreOptions, stores: Sto
     replica,
     policy: { maxClockSkewMs },
     now,
+    timer: realTimer,
     log,
     batchMax: limits.batchMax,
     offerBatchMax: limits.offerBatchMax,
@@ -90,6 +93,7 @@ export const openCore = async (config: Config, options: CoreOptions, stores: Sto
   const cluster = new Cluster({
     store,
     now,
+    timer: realTimer,
     log,
     maxClockSkewMs,
     ...(config.ledger.loadBalancing ? HEARTBEATS.shared : HEARTBEATS.alone),
@@ -97,7 +101,7 @@ export const openCore = async (config: Config, options: CoreOptions, stores: Sto
     info: () => JSON.stringify({ leases: replica.size, waiting: ledger.waiting }),
     onFatal,
   })
-  const sweeper = makeSweeper(config, { ledger, replica, cluster, now, maxClockSkewMs })
+  const sweeper = makeSweeper(config, { ledger, replica, cluster, now, timer: realTimer, maxClockSkewMs })
   const counters = new Counters()
   await cluster.start()
   await follower.start()

@@ -4,6 +4,7 @@
  */
 import * as E from 'fp-ts/lib/Either.js'
 import type { Checkpoint, EventReader, LogName } from '../domain/event-store.ts'
+import type { Timer } from '../projections/timer.ts'
 import { applyStored } from './ledger.ts'
 import type { Logger } from './logger.ts'
 import type { Replica } from './replica.ts'
@@ -17,6 +18,7 @@ export interface FollowerOptions {
   /** Where the replica stands when the follower is made. */
   readonly from: Checkpoint
   readonly log: Logger
+  readonly timer: Timer
   readonly pageMax: number
   readonly pollMinMs: number
   readonly pollMaxMs: number
@@ -31,7 +33,7 @@ export class Follower {
   #checkpoint: Checkpoint
   #running: Promise<boolean> | undefined
   #again = false
-  #timer: NodeJS.Timeout | undefined
+  #cancel: () => void = () => undefined
   #pollMs: number
   #unsubscribe: () => Promise<void> = () => Promise.resolve()
   #following = false
@@ -80,7 +82,7 @@ export class Follower {
   /** Stops following. */
   async stop(): Promise<void> {
     this.#stopped = true
-    clearTimeout(this.#timer)
+    this.#cancel()
     await this.#unsubscribe()
     await this.#running
   }
@@ -115,6 +117,7 @@ export class Follower {
 
   #schedule(): void {
     if (this.#stopped) return
-    this.#timer = setTimeout(() => void this.catchUp().finally(() => this.#schedule()), this.#pollMs)
+    const { timer } = this.#options
+    this.#cancel = timer.after(this.#pollMs, () => void this.catchUp().finally(() => this.#schedule()))
   }
 }

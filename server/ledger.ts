@@ -20,6 +20,8 @@ import { decide, evolve } from '../domain/lease.ts'
 import type { Command, LeaseEvent, LeaseState, Offer, Policy, Refusal, Used } from '../domain/lease.ts'
 import { decodeStored } from '../domain/lease-codec.ts'
 import type { StreamName } from '../domain/stream.ts'
+import { pauseFor } from '../projections/timer.ts'
+import type { Timer } from '../projections/timer.ts'
 import type { Logger } from './logger.ts'
 import type { Replica } from './replica.ts'
 
@@ -61,6 +63,7 @@ export interface LedgerOptions {
   readonly replica: Replica
   readonly policy: Policy
   readonly now: () => Instant
+  readonly timer: Timer
   readonly log: Logger
   readonly batchMax: number
   readonly offerBatchMax: number
@@ -283,7 +286,7 @@ export class Ledger {
   #planFlush(): void {
     if (this.#flushPlanned || this.#appending || this.#health !== 'up') return
     this.#flushPlanned = true
-    setImmediate(() => {
+    this.#options.timer.soon(() => {
       this.#flushPlanned = false
       this.#flush(false)
     })
@@ -400,14 +403,14 @@ export class Ledger {
   }
 
   async #settle(): Promise<Either<AppendError, ReadonlyNonEmptyArray<Outcome>>> {
-    const { store, retryMs, log } = this.#options
+    const { store, retryMs, log, timer } = this.#options
     for (;;) {
       const settled = await store.settle()()
       if (E.isRight(settled)) return settled
       const { _tag, reason } = settled.left
       if (_tag === 'LogTaken' || _tag === 'StoreUnusable' || this.#health === 'stopped') return settled
       log.debug({ reason }, 'the outcome of a commit is still unknown')
-      await pause(retryMs)
+      await pauseFor(timer, retryMs)
     }
   }
 
@@ -432,8 +435,8 @@ export class Ledger {
   /** Catches up with what others wrote meanwhile, then takes commands again. */
   async #comeBack(from: 'settling' | 'down'): Promise<void> {
     if (this.#health !== from) return
-    const { catchUp, retryMs, log } = this.#options
-    while (this.#health === from && !(await catchUp())) await pause(retryMs)
+    const { catchUp, retryMs, log, timer } = this.#options
+    while (this.#health === from && !(await catchUp())) await pauseFor(timer, retryMs)
     if (this.#health !== from) return
     this.#health = 'up'
     log.info({}, 'the store answers again')
@@ -522,5 +525,3 @@ export const applyStored = (replica: Replica, stored: Stored, onFatal: (reason: 
   replica.apply(recorded.right)
   return true
 }
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))

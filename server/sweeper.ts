@@ -5,6 +5,7 @@
 import * as E from 'fp-ts/lib/Either.js'
 import type { Instant } from '../domain/instant.ts'
 import type { StreamName } from '../domain/stream.ts'
+import type { Timer } from '../projections/timer.ts'
 import type { Cluster } from './cluster.ts'
 import type { Ledger } from './ledger.ts'
 import type { Replica } from './replica.ts'
@@ -15,6 +16,7 @@ export interface SweeperOptions {
   readonly replica: Replica
   readonly cluster: Pick<Cluster, 'turnMs' | 'clockTrusted'>
   readonly now: () => Instant
+  readonly timer: Timer
   readonly maxClockSkewMs: number
   /** Pause between rounds: Kea's reclaim-timer-wait-time. 0 sweeps only when asked to. */
   readonly intervalMs: number
@@ -31,7 +33,7 @@ const TOGETHER_MAX = 100
 /** Expires leases, a round each interval. */
 export class Sweeper {
   readonly #options: SweeperOptions
-  #timer: NodeJS.Timeout | undefined
+  #cancel: () => void = () => undefined
   #running: Promise<number> | undefined
   #stopped = false
 
@@ -42,14 +44,15 @@ export class Sweeper {
   /** Begins the rounds. */
   start(): void {
     if (this.#options.intervalMs > 0 && !this.#stopped) {
-      this.#timer = setTimeout(() => void this.sweep(false).finally(() => this.start()), this.#options.intervalMs)
+      const { timer, intervalMs } = this.#options
+      this.#cancel = timer.after(intervalMs, () => void this.sweep(false).finally(() => this.start()))
     }
   }
 
   /** Ends the rounds. */
   async stop(): Promise<void> {
     this.#stopped = true
-    clearTimeout(this.#timer)
+    this.#cancel()
     await this.#running
   }
 

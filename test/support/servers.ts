@@ -2,6 +2,7 @@
 import * as E from 'fp-ts/lib/Either.js'
 import { START } from '../../domain/event-store.ts'
 import type { EventStore, Recorded } from '../../domain/event-store.ts'
+import { realTimer } from '../../projections/timer.ts'
 import { Follower } from '../../server/follower.ts'
 import { Ledger } from '../../server/ledger.ts'
 import type { LedgerOptions } from '../../server/ledger.ts'
@@ -33,6 +34,7 @@ export const makeServer = (store: EventStore, now: () => number, more: Partial<L
     own: store.log,
     from: START,
     log: silent,
+    timer: realTimer,
     pageMax: 100,
     pollMinMs: 1,
     pollMaxMs: 1,
@@ -43,6 +45,7 @@ export const makeServer = (store: EventStore, now: () => number, more: Partial<L
     replica,
     policy,
     now,
+    timer: realTimer,
     log: silent,
     batchMax: 20,
     offerBatchMax: 20,
