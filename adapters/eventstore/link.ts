@@ -6,6 +6,8 @@ import { toFailure } from './failure.ts'
 import type { Failure } from './failure.ts'
 import { CALL_TIMEOUT_MS, clientString, CONNECT_TIMEOUT_MS, whereText } from './options.ts'
 import type { EventStoreOptions } from './options.ts'
+import { readOf, startRead } from './read.ts'
+import type { Read, Reading, Wanted } from './read.ts'
 
 export interface Link {
   /** The database, for messages. */
@@ -13,13 +15,16 @@ export interface Link {
   readonly callTimeoutMs: number
   /** Makes a call; a thrown error is read as a {@link Failure}, and silence is `Lost`. */
   readonly call: <A>(act: (client: KurrentDBClient) => Promise<A>) => Promise<Either<Failure, A>>
-  /** Reads to the end of an iterable; `Lost` when nothing comes for `idleMs`. A stream that is missing is empty. */
-  readonly read: <A>(
-    act: (client: KurrentDBClient) => AsyncIterable<A>,
-    idleMs?: number,
-  ) => Promise<Either<Failure, ReadonlyArray<A>>>
+  /**
+   * Reads all that is wanted; `Lost` when nothing comes for `idleMs`. A stream that is missing is empty. `keep` says
+   * which of the events to give, for reads that are long.
+   */
+  readonly read: (wanted: Wanted, keep?: (read: Read) => boolean, idleMs?: number) => Promise<Either<Failure, Found>>
   readonly close: () => Promise<void>
 }
+
+/** What a read found. */
+export type Found = ReadonlyArray<Read>
 
 const SILENCE: unique symbol = Symbol('silence')
 
@@ -89,21 +94,29 @@ export const makeLink = (options: EventStoreOptions): Either<Failure, Link> => {
         return failed(used, toFailure(error, where))
       }
     },
-    read: async <A>(act: (client: KurrentDBClient) => AsyncIterable<A>, idleMs = limitMs) => {
+    read: async (wanted, keep = () => true, idleMs) => {
       let used: KurrentDBClient | undefined
+      let reading: Reading | undefined
       try {
         used = current()
-        const all: A[] = []
-        const iterator = act(used)[Symbol.asyncIterator]()
+        const ms = idleMs ?? (answered === used ? callTimeoutMs : limitMs)
+        const started = await inTime(startRead(used, wanted), ms)
+        if (started === SILENCE) return failed(used, silent(ms))
+        reading = started
+        const found: Read[] = []
         for (;;) {
-          const next = await inTime(iterator.next(), idleMs)
-          if (next === SILENCE) return failed(used, silent(idleMs))
-          if (next.done === true) return E.right(all)
-          all.push(next.value)
+          const answer = await inTime(reading.answers.next(), ms)
+          if (answer === SILENCE) {
+            reading.cancel()
+            return failed(used, silent(ms))
+          }
+          answered = used
+          if (answer.done === true) return E.right(found)
+          const read = readOf(answer.value)
+          if (read !== undefined && keep(read)) found.push(read)
         }
       } catch (error) {
-        const failure = toFailure(error, where)
-        return failure._tag === 'Missing' ? E.right([]) : failed(used, failure)
+        return failed(used, toFailure(error, where))
       }
     },
     close: async () => {

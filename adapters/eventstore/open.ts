@@ -1,8 +1,7 @@
 /**
  * The event store on EventStoreDB or KurrentDB, from version 21.10 on (the batch append of its gRPC protocol).
  *
- * A store uses two clients: one that only appends to the ledger, and one for everything else. Each client of this
- * package has two connections, one of its own and one of its native part, which does the reads.
+ * A store has two connections: one that only appends to the ledger, and one for everything else. A reader has one.
  *
  * The account must be allowed to read `$all`, to write and to read the streams of names.ts, and to write the metadata of
  * the heartbeats and the clock. Where users exist, take from it the right to delete streams: the database has no other
@@ -12,7 +11,6 @@ import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
 import { jsonEvent } from '@kurrent/kurrentdb-client'
-import type { RecordedEvent } from '@kurrent/kurrentdb-client'
 import type { AppendError, EventReader, EventStore, LogName, LogTaken, ReadError } from '../../domain/event-store.ts'
 import { identityText, thisProcess } from '../identity.ts'
 import { toReadError } from './failure.ts'
@@ -22,6 +20,7 @@ import { makeNames } from './names.ts'
 import type { Names } from './names.ts'
 import type { EventStoreOptions } from './options.ts'
 import { makeListeners, makeReader, readForwards, readHead, readServers } from './reader.ts'
+import { parseObject } from './records.ts'
 import { beat, confirmName, leave, register } from './registration.ts'
 import type { Opening } from './registration.ts'
 import { makeLogWriter } from './writer.ts'
@@ -147,6 +146,5 @@ const remember = async (link: Link, stream: string, value: string): Promise<Eith
   if (E.isLeft(written) && written.left._tag !== 'Conflict') return E.left(toReadError(written.left))
   const kept = await readForwards(link, stream, 0, 1)
   if (E.isLeft(kept)) return E.left(toReadError(kept.left))
-  const first = kept.right[0]?.event as RecordedEvent | undefined
-  return E.right((first?.data as { readonly value?: string } | undefined)?.value ?? value)
+  return E.right(parseObject<{ value: string }>(kept.right[0]?.event?.data ?? '')?.value ?? value)
 }

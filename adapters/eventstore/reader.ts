@@ -1,6 +1,5 @@
 /** Reading the ledger from EventStoreDB. */
-import { BACKWARDS, END, jsonEvent, START as FROM_START, streamNameFilter } from '@kurrent/kurrentdb-client'
-import type { RecordedEvent, ResolvedEvent } from '@kurrent/kurrentdb-client'
+import { END, jsonEvent, streamNameFilter } from '@kurrent/kurrentdb-client'
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type {
@@ -17,96 +16,62 @@ import type { Instant } from '../../domain/instant.ts'
 import type { Head } from '../chain.ts'
 import { toReadError } from './failure.ts'
 import type { Failure } from './failure.ts'
-import type { Link } from './link.ts'
+import type { Found, Link } from './link.ts'
 import type { Names } from './names.ts'
-import { entryOf, headOf, OPENED, STOPPED, unplaced } from './records.ts'
+import type { Kept } from './read.ts'
+import { entryOf, headOf, OPENED, parseObject, STOPPED, unplaced } from './records.ts'
 
 /** How soon a lost subscription is made again. */
 const LISTEN_AGAIN_MS = 500
 /** Streams that are read at a time. */
 const READS_AT_ONCE = 16
 
-/**
- * Every read is answered by the leader: a follower may not have yet what was acknowledged. The client's own way to the
- * leader is taken at the connection; this makes a follower refuse.
- */
-const FROM_LEADER = { requiresLeader: true }
-
-type Found = ReadonlyArray<ResolvedEvent>
-
-/** Reads a stream forwards; a stream that is missing is empty. */
+/** Reads a stream forwards, links followed; a stream that is missing is empty. */
 export const readForwards = (
   link: Link,
   stream: string,
   from: Revision,
   countMax: number,
-): Promise<Either<Failure, Found>> =>
-  link.read((client) =>
-    client.readStream(stream, { fromRevision: BigInt(from), maxCount: countMax, resolveLinkTos: true, ...FROM_LEADER }),
-  )
+): Promise<Either<Failure, Found>> => link.read({ stream, from, countMax, followLinks: true })
 
 /** The last event of a stream, links not followed; undefined when there is none. */
-export const readLast = async (link: Link, stream: string): Promise<Either<Failure, RecordedEvent | undefined>> => {
-  const found = await link.read((client) =>
-    client.readStream(stream, { direction: BACKWARDS, fromRevision: END, maxCount: 1, ...FROM_LEADER }),
-  )
-  return E.map((events: Found) => events[0]?.event as RecordedEvent | undefined)(found)
-}
+export const readLast = async (link: Link, stream: string): Promise<Either<Failure, Kept | undefined>> =>
+  E.map((found: Found) => found[0]?.event)(await link.read({ lastOf: stream, countMax: 1 }))
 
 /** The head of a log, and where its last link stands in `$all`. */
 export const readHead = async (
   link: Link,
   log: LogName,
   names: Names,
-): Promise<Either<ReadError, { readonly head: Head; readonly position: RecordedEvent['position'] | undefined }>> => {
+): Promise<Either<ReadError, { readonly head: Head; readonly position: bigint }>> => {
   const last = await readLast(link, names.log(log))
   if (E.isLeft(last)) return E.left(toReadError(last.left))
-  const position = last.right?.position
+  const position = last.right?.position ?? 0n
   return E.map((head: Head) => ({ head, position }))(headOf(last.right))
 }
 
 /**
- * The last event of a stream that keeps one (`$maxCount` 1) or of one whose revision is known, with the time of its
- * creation in ms: events come over subscriptions with it, while reads round it down to seconds.
- */
-const readTimed = (link: Link, stream: string, after: Revision): Promise<Either<Failure, RecordedEvent>> =>
-  link.call(async (client) => {
-    const fromRevision = after < 0 ? FROM_START : BigInt(after)
-    const subscription = client.subscribeToStream(stream, { fromRevision, ...FROM_LEADER })
-    try {
-      const first = await new Promise<ResolvedEvent>((resolve, reject) => {
-        subscription.once('data', resolve)
-        subscription.on('error', reject)
-        subscription.once('end', () => reject(new Error(`the subscription to ${stream} ended`)))
-      })
-      return first.event as RecordedEvent
-    } finally {
-      void subscription.unsubscribe()
-    }
-  })
-
-/**
- * The clock of the database. It has no call for that, so an event is written and the time of its creation read. A
- * lost write is no matter here: any event written after the call began shows the time.
+ * The clock of the database. It has no call for that, so an event is written and the time of its creation read. When
+ * others write there too it may be a later one that is read, which was also written during this call.
  */
 export const readClock = async (link: Link, names: Names): Promise<Either<Failure, Instant>> => {
   const written = await link.call((client) =>
     client.appendToStream(names.clock, jsonEvent({ type: 'ClockRead', data: {} }), { deadline: link.callTimeoutMs }),
   )
   if (E.isLeft(written)) return written
-  const event = await readTimed(link, names.clock, Number(written.right.nextExpectedRevision) - 1)
-  return E.map(({ created }: RecordedEvent) => created.getTime())(event)
+  const found = await readForwards(link, names.clock, Number(written.right.nextExpectedRevision), 1)
+  if (E.isLeft(found)) return found
+  const created = found.right[0]?.event?.created
+  return created === undefined
+    ? E.left({ _tag: 'Lost', reason: `${link.where}: what was written to ${names.clock} cannot be read` })
+    : E.right(created)
 }
-
-/** The last heartbeat of a server; every server that is entered has one. */
-export const readHeartbeat = (link: Link, log: LogName, names: Names): Promise<Either<Failure, RecordedEvent>> =>
-  readTimed(link, names.heartbeat(log), -1)
 
 /** The names of all servers that ever opened the ledger, in the order of their first start. */
 export const readServers = async (link: Link, names: Names): Promise<Either<Failure, ReadonlyArray<LogName>>> => {
   const entries = await readForwards(link, names.servers, 0, Number.MAX_SAFE_INTEGER)
   return E.map((events: Found) => [
-    ...new Set(events.map(({ event }) => (event?.data as { readonly name: LogName }).name)),
+    ...new Set(events.map(({ event }) => parseObject<{ name: LogName }>(event?.data ?? '')?.name ?? '')),
   ])(entries)
 }
 
@@ -225,29 +190,25 @@ export const makeListeners = (link: Link, names: Names): Listeners => {
   }
 }
 
-const seenOf = (log: LogName, last: RecordedEvent, opened: RecordedEvent, beat: RecordedEvent, now: Instant) => {
-  const { info } = beat.data as { readonly info: string }
-  const stopped = last.type === STOPPED
-  const silentMs = Math.max(0, now - beat.created.getTime())
-  return { log, silentMs, startedAt: opened.created.getTime(), stopped, info }
-}
-
 const readServer = async (
   link: Link,
   names: Names,
   log: LogName,
   now: Instant,
 ): Promise<Either<Failure, ServerSeen | undefined>> => {
-  const lastTwo = await link.read((client) =>
-    client.readStream(names.server(log), { direction: BACKWARDS, fromRevision: END, maxCount: 2, ...FROM_LEADER }),
-  )
+  const lastTwo = await link.read({ lastOf: names.server(log), countMax: 2 })
   if (E.isLeft(lastTwo)) return lastTwo
-  const events = lastTwo.right.map(({ event }) => event as RecordedEvent)
-  const [last] = events
-  const opened = events.find(({ type }) => type === OPENED)
-  if (last === undefined || opened === undefined) return E.right(undefined) // entered, and never got further
-  const beat = await readHeartbeat(link, log, names)
-  return E.map((event: RecordedEvent) => seenOf(log, last, opened, event, now))(beat)
+  const opened = lastTwo.right.find(({ event }) => event?.type === OPENED)?.event
+  const beat = await readLast(link, names.heartbeat(log))
+  if (E.isLeft(beat)) return beat
+  if (opened === undefined || beat.right === undefined) return E.right(undefined) // entered, and never got further
+  return E.right({
+    log,
+    silentMs: Math.max(0, now - beat.right.created),
+    startedAt: opened.created,
+    stopped: lastTwo.right[0]?.event?.type === STOPPED,
+    info: parseObject<{ info: string }>(beat.right.data)?.info ?? '',
+  })
 }
 
 /** The reading side over a link. */
@@ -263,14 +224,12 @@ export const makeReader = (link: Link, names: Names, listeners: Listeners): Omit
   return {
     readStream: (stream, from, countMax) => async () =>
       decodeAll(await readForwards(link, names.lease(stream), from, countMax), ({ event }) =>
-        unplaced(event as RecordedEvent, names),
+        unplaced(event as Kept, names),
       ),
     readLatest: (streams) => async () => {
       const found = await eachOf([...new Set(streams)], (stream) => readLast(link, names.lease(stream)))
       return decodeAll(
-        E.map((events: ReadonlyArray<RecordedEvent | undefined>) => events.filter((event) => event !== undefined))(
-          found,
-        ),
+        E.map((events: ReadonlyArray<Kept | undefined>) => events.filter((event) => event !== undefined))(found),
         (event) => unplaced(event, names),
       )
     },

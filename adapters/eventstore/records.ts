@@ -10,7 +10,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { binaryEvent, jsonEvent } from '@kurrent/kurrentdb-client'
-import type { EventData, RecordedEvent, ResolvedEvent } from '@kurrent/kurrentdb-client'
+import type { EventData } from '@kurrent/kurrentdb-client'
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type { LogName, Proposal, Revision, Seq, Stored, StoreUnusable } from '../../domain/event-store.ts'
@@ -19,6 +19,7 @@ import { SCHEMA_VERSION } from '../../domain/lease.ts'
 import { EMPTY_HEAD } from '../chain.ts'
 import type { Head } from '../chain.ts'
 import type { Names } from './names.ts'
+import type { Kept, Read } from './read.ts'
 
 /** The type by which EventStoreDB knows a link; its data are `<revision>@<stream>`. */
 const LINK_TYPE = '$>'
@@ -67,23 +68,33 @@ export const safeRevision = (revision: bigint): Either<StoreUnusable, Revision> 
   return number < Number.MAX_SAFE_INTEGER ? E.right(number) : unusable(`revision ${revision} is beyond 2^53 - 1`)
 }
 
+/** Reads JSON; undefined when it is none, or not an object. */
+export const parseObject = <A extends object>(text: string): Partial<A> | undefined => {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
 /** The metadata of a lease event; undefined when they are not ours. */
-export const leaseMetadata = (event: RecordedEvent): LeaseMetadata | undefined => {
-  const metadata = event.metadata as Partial<LeaseMetadata> | undefined
+export const leaseMetadata = (event: Kept): LeaseMetadata | undefined => {
+  const metadata = parseObject<LeaseMetadata>(event.metadata)
   if (typeof metadata?.log !== 'string' || typeof metadata.recordedAt !== 'number') return undefined
   return typeof metadata.schemaVersion === 'number' ? (metadata as LeaseMetadata) : undefined
 }
 
 /** A lease event at a place of a log. */
 export const placed = (
-  event: RecordedEvent,
+  event: Kept,
   log: LogName,
   seq: Seq,
   hash: Uint8Array,
   names: Names,
 ): Either<StoreUnusable, Stored> => {
   const metadata = leaseMetadata(event)
-  const stream = names.leaseOf(event.streamId)
+  const stream = names.leaseOf(event.stream)
   if (metadata === undefined) return unusable(`event ${event.revision} of ${stream} lacks its metadata`)
   const revision = safeRevision(event.revision)
   if (E.isLeft(revision)) return revision
@@ -95,33 +106,33 @@ export const placed = (
     type: event.type,
     schemaVersion: metadata.schemaVersion,
     recordedAt: metadata.recordedAt,
-    data: typeof event.data === 'string' ? event.data : JSON.stringify(event.data),
+    data: event.data,
     hash,
   })
 }
 
 /** A lease event that was read from its own stream, where its place in the log cannot be seen: position 0, no hash. */
-export const unplaced = (event: RecordedEvent, names: Names): Either<StoreUnusable, Stored> =>
+export const unplaced = (event: Kept, names: Names): Either<StoreUnusable, Stored> =>
   placed(event, leaseMetadata(event)?.log ?? '', EMPTY_HEAD.seq, new Uint8Array(0), names)
 
 /** An entry of a log: a link that was followed. */
-export const entryOf = (log: LogName, resolved: ResolvedEvent, names: Names): Either<StoreUnusable, Stored> => {
+export const entryOf = (log: LogName, resolved: Read, names: Names): Either<StoreUnusable, Stored> => {
   const { link, event } = resolved
   const revision = safeRevision((link ?? event)?.revision ?? 0n)
   if (E.isLeft(revision)) return revision
   const seq = revision.right + 1
   if (link === undefined) return unusable(`event ${log}/${seq}: there is something else than a link`)
   if (event === undefined) return unusable(`event ${log}/${seq} is missing: its stream was deleted or truncated`)
-  return placed(event as RecordedEvent, log, seq, hashOf(link as RecordedEvent), names)
+  return placed(event, log, seq, hashOf(link), names)
 }
 
-const hashOf = (link: RecordedEvent): Uint8Array => {
-  const metadata = link.metadata as Partial<LinkMetadata> | undefined
+const hashOf = (link: Kept): Uint8Array => {
+  const metadata = parseObject<LinkMetadata>(link.metadata)
   return Buffer.from(typeof metadata?.hash === 'string' ? metadata.hash : '', 'hex')
 }
 
 /** The head of a log, from its last link. */
-export const headOf = (link: RecordedEvent | undefined): Either<StoreUnusable, Head> => {
+export const headOf = (link: Kept | undefined): Either<StoreUnusable, Head> => {
   if (link === undefined) return E.right(EMPTY_HEAD)
   return E.map((revision: Revision): Head => ({ seq: revision + 1, hash: hashOf(link) }))(safeRevision(link.revision))
 }

@@ -5,7 +5,6 @@
  * take the name. Its last event says who has it.
  */
 import { jsonEvent } from '@kurrent/kurrentdb-client'
-import type { RecordedEvent } from '@kurrent/kurrentdb-client'
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type { LogName, LogTaken, ReadError, Revision } from '../../domain/event-store.ts'
@@ -14,8 +13,9 @@ import { toReadError } from './failure.ts'
 import type { Failure } from './failure.ts'
 import type { Link } from './link.ts'
 import type { Names } from './names.ts'
-import { readClock, readHeartbeat, readLast, readServers } from './reader.ts'
-import { OPENED, STOPPED } from './records.ts'
+import type { Kept } from './read.ts'
+import { readClock, readLast, readServers } from './reader.ts'
+import { OPENED, parseObject, STOPPED } from './records.ts'
 
 /** Younger than this, a heartbeat is that of a live server, unless watching shows otherwise. */
 export const FRESH_MS = 2_500
@@ -38,7 +38,7 @@ interface Entry {
   readonly clean?: boolean
 }
 
-const entryOf = (event: RecordedEvent): Entry => event.data as unknown as Entry
+const entryOf = (event: Kept): Entry => ({ identity: '', ...parseObject<Entry>(event.data) })
 
 /** The sentence for an operator who gave two servers one name. */
 export const takenBy = (log: LogName, identity: string): LogTaken => ({
@@ -151,7 +151,7 @@ const take = async (
   link: Link,
   log: LogName,
   identity: string,
-  before: RecordedEvent | undefined,
+  before: Kept | undefined,
   names: Names,
 ): Promise<Either<Failure, Revision | undefined>> => {
   const event = jsonEvent({ type: OPENED, data: { identity } })
@@ -166,20 +166,15 @@ const take = async (
   return taken.left._tag === 'Conflict' ? E.right(undefined) : taken
 }
 
-const isFree = async (
-  link: Link,
-  log: LogName,
-  last: RecordedEvent,
-  names: Names,
-): Promise<Either<Failure, boolean>> => {
+const isFree = async (link: Link, log: LogName, last: Kept, names: Names): Promise<Either<Failure, boolean>> => {
   if (last.type === STOPPED) return E.right(true)
   const fate = fateOf(entryOf(last).identity)
   if (fate !== 'unknown') return E.right(fate === 'dead')
   const now = await readClock(link, names)
   if (E.isLeft(now)) return now
-  const heartbeat = await readHeartbeat(link, log, names)
+  const heartbeat = await readLast(link, names.heartbeat(log))
   if (E.isLeft(heartbeat)) return heartbeat
-  if (now.right - heartbeat.right.created.getTime() > FRESH_MS) return E.right(true)
+  if (now.right - (heartbeat.right?.created ?? 0) > FRESH_MS) return E.right(true)
   for (let waitedMs = 0; waitedMs < WATCH_MS; waitedMs += WATCH_STEP_MS) {
     await new Promise((resolve) => setTimeout(resolve, WATCH_STEP_MS))
     const server = await readLast(link, names.server(log))
@@ -187,7 +182,7 @@ const isFree = async (
     if (server.right?.type === STOPPED) return E.right(true) // the caller takes the name after the event before: a conflict
     const beaten = await readLast(link, names.heartbeat(log))
     if (E.isLeft(beaten)) return beaten
-    if (beaten.right?.revision !== heartbeat.right.revision) return E.right(false)
+    if (beaten.right?.revision !== heartbeat.right?.revision) return E.right(false)
   }
   return E.right(true)
 }

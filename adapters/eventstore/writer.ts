@@ -115,7 +115,7 @@ export const makeLogWriter = (link: Link, self: LogIdentity, names: Names, start
   let ended: AppendError | undefined
   let confirmedAt = openedAt
   let looks = 0
-  let lookFrom: Parameters<typeof findStrays>[3]
+  let lookFrom = 0n
   let queue: Promise<unknown> = Promise.resolve()
 
   /** One at a time: an append, or a look for strays. */
@@ -190,9 +190,7 @@ export const makeLogWriter = (link: Link, self: LogIdentity, names: Names, start
       return E.right('entered')
     }
     if (sent.left._tag !== 'Conflict') return sent
-    const there = await link.read((client) =>
-      client.readStream(names.log(log), { fromRevision: BigInt(head.seq), maxCount: 1, requiresLeader: true }),
-    )
+    const there = await link.read({ stream: names.log(log), from: head.seq, countMax: 1 })
     if (E.isLeft(there)) return there
     if (there.right[0]?.event?.id === links[0]?.id) {
       head = { seq: last.seq, hash: last.hash }
