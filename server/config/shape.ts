@@ -86,7 +86,10 @@ export const scalar = <A>(expected: string, parse: (value: unknown) => A | undef
     (_u): _u is A => false,
     (u, context) => {
       const value = parse(u)
-      return value === undefined ? t.failure(u, context, `expected ${expected}, found ${found(u)}`) : t.success(value)
+      if (value !== undefined) return t.success(value)
+      // A password must not come out in a message.
+      const secret = context.at(-1)?.key === 'password'
+      return t.failure(u, context, `expected ${expected}${secret ? '' : `, found ${found(u)}`}`)
     },
     t.identity,
   )

@@ -152,10 +152,17 @@ const EXPECTED: Readonly<Record<string, string>> = {
 }
 
 const syntaxError = (source: Source, { error, offset, length }: ParseError): ConfigError => {
+  const { path, isAtPropertyKey } = getLocation(source.text, offset)
   const name = printParseErrorCode(error)
+  const expected = EXPECTED[name === 'InvalidSymbol' && isAtPropertyKey ? 'PropertyNameExpected' : name] ?? name
   const found = source.text.slice(offset, offset + Math.min(Math.max(length, 1), 20)).trim()
-  const message = `${EXPECTED[name] ?? name}${found === '' ? '' : `, found ${found}`}`
-  return errorAt(source, offset, getLocation(source.text, offset).path, message)
+  const message = `${expected}${found === '' ? '' : `, found ${found}`}`
+  return errorAt(
+    source,
+    offset,
+    path.filter((part) => part !== ''),
+    message,
+  )
 }
 
 /** The parser may say two things of one place; the first one is what is wrong. */
