@@ -36,10 +36,10 @@ CREATE TABLE IF NOT EXISTS lease_ledger_migrations (
 )`
 
 const APPLIED = `
-SELECT number::text, name, checksum
-FROM lease_ledger_migrations
-WHERE target = $1::text
-ORDER BY number`
+SELECT m.number::text, m.name, m.checksum
+FROM lease_ledger_migrations m
+WHERE m.target = $1::text
+ORDER BY m.number`
 
 const RECORD = `
 INSERT INTO lease_ledger_migrations (target, number, name, checksum)

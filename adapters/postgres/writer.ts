@@ -54,11 +54,12 @@ FROM unnest(
   string_to_array($9::text, E'\\n')
 ) WITH ORDINALITY AS t (stream, revision, recorded_at, schema_version, type, data, hash, place)`
 
+// Ordered by the column of the table: a bare `seq` would be the text that is selected, by which 9 follows 10.
 const HEAD = `
-SELECT seq::text, encode(hash, 'hex')
-FROM events
-WHERE writer = $1::smallint
-ORDER BY seq DESC
+SELECT e.seq::text, encode(e.hash, 'hex')
+FROM events e
+WHERE e.writer = $1::smallint
+ORDER BY e.seq DESC
 LIMIT 1`
 
 const HASH_AT = `

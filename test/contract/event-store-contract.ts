@@ -316,16 +316,17 @@ export const eventStoreContract = (name: string, makeLedger: () => Promise<Ledge
 
     describe('a server', () => {
       it('continues its log and its chain when it is opened again', async () => {
+        // More than ten positions: as texts, 9 would be the highest.
         const before = await must(ledger.open('alpha'))
-        await must(before.append(claims(0, 4)))
+        await must(before.append(claims(0, 12)))
         await before.close()
         const after = await open('alpha')
-        expect(tags(await must(after.append(batchOf(claim(streamAt(0), 0), claim(streamAt(9))))))).toEqual([
+        expect(tags(await must(after.append(batchOf(claim(streamAt(0), 0), claim(streamAt(99))))))).toEqual([
           'Appended',
           'Appended',
         ])
         const events = await readAll(after)
-        expect(events).toHaveLength(6)
+        expect(events).toHaveLength(14)
         expect(expectSoundLogs(events)).toBe(1)
       })
 
