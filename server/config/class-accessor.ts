@@ -24,8 +24,8 @@ export interface ClassAccessor {
   /** Content of a top-level option. */
   readonly option: (code: number) => Uint8Array | undefined
   /**
-   * DHCPv4: suboption of the relay agent information option; `nesting` is 0. DHCPv6: option of a relay message, where 0 is
-   * the relay nearest to the server and -1 the one nearest to the client.
+   * DHCPv4: suboption of the relay agent information option; `nesting` is 0. DHCPv6: option of a relay message, where
+   * 0 is the relay nearest to the server and -1 the one nearest to the client.
    */
   readonly relayOption: (nesting: number, code: number) => Uint8Array | undefined
   /** DHCPv6: address fields of a relay message, counted in the same way; always undefined in DHCPv4. */

@@ -1,6 +1,6 @@
 /**
- * Keys that Kea knows and that mean nothing to Lease Ledger: those that are safe to pass over, each with the reason that
- * is logged as a warning, and those that would change what clients get and are therefore refused by name.
+ * Keys that Kea knows and that mean nothing to Lease Ledger: those that are safe to pass over, each with the reason
+ * that is logged as a warning, and those that would change what clients get and are therefore refused by name.
  */
 
 /** Objects of a configuration, by the name under which {@link ignoredBecause} knows them. */

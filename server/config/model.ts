@@ -57,7 +57,10 @@ export interface ReservationModes {
   readonly outOfPool: boolean
 }
 
-/** Lease caching (Kea's `cache-threshold`, `cache-max-age`). `threshold` is a fraction below 1; 0 is off, the default. */
+/**
+ * Lease caching (Kea's `cache-threshold`, `cache-max-age`). `threshold` is a fraction below 1; 0 is
+ * off, the default.
+ */
 export interface LeaseCache {
   readonly threshold: number
   readonly maxAgeSec: number | undefined
@@ -470,7 +473,10 @@ export interface Config {
   readonly warnings: readonly string[]
 }
 
-/** One thing that is wrong with a configuration. `line` and `column` count from 1; `path` is like `/Dhcp4/subnet4[0]/id`. */
+/**
+ * One thing that is wrong with a configuration. `line` and `column` count from 1; `path` is like
+ * `/Dhcp4/subnet4[0]/id`.
+ */
 export interface ConfigError {
   readonly file: string
   readonly path: string

@@ -20,7 +20,7 @@ export interface Definitions {
 
 export const NO_OPTIONS: OptionSet = { standard: new Map(), vendor: new Map(), always: [] }
 
-/** Option that carries the options of vendors, and the one that names a vendor: 125 (RFC 3925 §4), 17 (RFC 8415 §21.17). */
+/** Option that carries the options of vendors (RFC 3925 §4, RFC 8415 §21.17). */
 const VENDOR_OPTIONS_CODE = { 4: 125, 6: 17 } as const
 
 /** Lays `option-def` over the definitions of an outer scope. */

@@ -1,6 +1,6 @@
 /**
- * Pools of delegated prefixes, and the rule that keeps delegations apart: nothing that could be delegated lies inside or
- * around anything else that could be, or that is a link of its own.
+ * Pools of delegated prefixes, and the rule that keeps delegations apart: nothing that could be delegated lies inside
+ * or around anything else that could be, or that is a link of its own.
  */
 import { ip6Last, ip6Network, ip6Text } from '../../domain/address.ts'
 import { classRules } from './inherit.ts'

@@ -86,8 +86,8 @@ export const resolveReservations6 = (
 }
 
 /**
- * Reservations by `flex-id` are for Kea's library of that name. Without it no client ever matches one, in Kea as here; Kea
- * ships an example of that in its default configuration.
+ * Reservations by `flex-id` are for Kea's library of that name. Without it no client ever matches one, in Kea as here;
+ * Kea ships an example of that in its default configuration.
  */
 const isFlexible = <A>(
   written: Placed & { readonly 'flex-id'?: string | undefined },

@@ -139,7 +139,8 @@ const unknownMessage = (key: string, known: readonly string[]): string => {
     .map((name) => ({ name, distance: distanceOf(key.toLowerCase(), name.toLowerCase()) }))
     .sort((a, b) => a.distance - b.distance)[0]
   if (near !== undefined && near.distance <= 3) return `unknown key ${key}; did you mean ${near.name}?`
-  return `unknown key ${key}; expected ${known.length > 12 ? 'a key of Kea for this place' : `one of ${known.join(', ')}`}`
+  const expected = known.length > 12 ? 'a key of Kea for this place' : `one of ${known.join(', ')}`
+  return `unknown key ${key}; expected ${expected}`
 }
 
 /** Single characters to insert, leave out or replace between two words. */

@@ -1,6 +1,6 @@
 /**
- * The text of a configuration: Kea's comments blanked out and its include directives replaced by what they name, so that
- * the rest is JSON, while every character still knows the file, line and column that it came from.
+ * The text of a configuration: Kea's comments blanked out and its include directives replaced by what they name, so
+ * that the rest is JSON, while every character still knows the file, line and column that it came from.
  */
 import { readFileSync } from 'node:fs'
 import { dirname, isAbsolute, resolve } from 'node:path'

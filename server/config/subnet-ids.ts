@@ -17,7 +17,8 @@ export const subnetIds = <S extends Numbered>(subnets: readonly S[], report: Rep
     const before = owners.get(subnet.id)
     if (before === undefined) owners.set(subnet.id, subnet)
     else {
-      const message = `the subnet id ${subnet.id} is given twice, first to ${before.subnet.text} on line ${report.line(before.at)}`
+      const first = `${before.subnet.text} on line ${report.line(before.at)}`
+      const message = `the subnet id ${subnet.id} is given twice, first to ${first}`
       report.error([...subnet.at, 'id'], message)
     }
   }
@@ -27,9 +28,8 @@ export const subnetIds = <S extends Numbered>(subnets: readonly S[], report: Rep
     while (owners.has(next)) next++
     owners.set(next, subnet)
     ids.set(subnet, next)
-    report.warn(
-      `the subnet ${subnet.subnet.text} has no id and gets ${next}: give it one, so that leases stay with it when others are added`,
-    )
+    const advice = 'give it one, so that leases stay with it when others are added'
+    report.warn(`the subnet ${subnet.subnet.text} has no id and gets ${next}: ${advice}`)
   }
   return ids
 }
