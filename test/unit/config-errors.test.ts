@@ -74,7 +74,8 @@ describe('Dhcp4', () => {
     ],
     [
       subnet('"pools": [{"pool": "198.51.100.0/25"}, {"pool": "198.51.100.127 - 198.51.100.200"}]'),
-      '/Dhcp4/subnet4[0]/pools[1]/pool: the pool 198.51.100.127 - 198.51.100.200 overlaps the pool 198.51.100.0 - 198.51.100.127 on line 1',
+      '/Dhcp4/subnet4[0]/pools[1]/pool: the pool 198.51.100.127 - 198.51.100.200 overlaps the pool ' +
+        '198.51.100.0 - 198.51.100.127 on line 1',
     ],
     [
       '"subnet4": [{"id": 1, "subnet": "198.51.100.0/24"}, {"id": 2, "subnet": "198.51.100.128/25"}]',
@@ -82,15 +83,18 @@ describe('Dhcp4', () => {
     ],
     [
       subnet('"reservations": [{"hw-address": "1a:1b:1c:1d:1e:1f", "ip-address": "203.0.113.5"}]'),
-      '/Dhcp4/subnet4[0]/reservations[0]/ip-address: expected an address of the subnet 198.51.100.0/24, found 203.0.113.5',
+      '/Dhcp4/subnet4[0]/reservations[0]/ip-address: expected an address of the subnet ' +
+        '198.51.100.0/24, found 203.0.113.5',
     ],
     [
       subnet('"reservations": [{"hw-address": "1a:1b:1c:1d:1e:1f", "duid": "0102"}]'),
-      '/Dhcp4/subnet4[0]/reservations[0]: expected exactly one of hw-address, client-id, circuit-id, duid, found hw-address and duid',
+      '/Dhcp4/subnet4[0]/reservations[0]: expected exactly one of hw-address, client-id, circuit-id, ' +
+        'duid, found hw-address and duid',
     ],
     [
       subnet('"reservations": [{"hostname": "a"}]'),
-      '/Dhcp4/subnet4[0]/reservations[0]: expected exactly one of hw-address, client-id, circuit-id, duid, found none',
+      '/Dhcp4/subnet4[0]/reservations[0]: expected exactly one of hw-address, client-id, circuit-id, ' +
+        'duid, found none',
     ],
     [
       subnet('"reservations": [{"duid": "01:02"}, {"duid": "0102"}]'),
@@ -98,7 +102,8 @@ describe('Dhcp4', () => {
     ],
     [
       subnet(
-        '"reservations": [{"duid": "01", "ip-address": "198.51.100.5"}, {"duid": "02", "ip-address": "198.51.100.5"}]',
+        '"reservations": [{"duid": "01", "ip-address": "198.51.100.5"}, {"duid": "02", "ip-address": ' +
+          '"198.51.100.5"}]',
       ),
       '/Dhcp4/subnet4[0]/reservations[1]: the address 198.51.100.5 is reserved twice, first on line 1',
     ],
@@ -109,7 +114,8 @@ describe('Dhcp4', () => {
     ],
     [
       '"hooks-libraries": [{"library": "/opt/own.so"}]',
-      '/Dhcp4/hooks-libraries[0]/library: expected a hook library of Kea, found "/opt/own.so"; no library is loaded here',
+      '/Dhcp4/hooks-libraries[0]/library: expected a hook library of Kea, found "/opt/own.so"; no ' +
+        'library is loaded here',
     ],
     [
       '"option-data": [{"name": "router", "data": "198.51.100.1"}]',
@@ -126,7 +132,8 @@ describe('Dhcp4', () => {
     ],
     [
       '"option-data": [{"code": 224, "csv-format": true, "data": "1"}]',
-      '/Dhcp4/option-data[0]/csv-format: the option has no definition: csv-format must be false, the data hexadecimal',
+      '/Dhcp4/option-data[0]/csv-format: the option has no definition: csv-format must be false, the ' +
+        'data hexadecimal',
     ],
     ['"option-data": [{"code": 255, "data": "01"}]', '/Dhcp4/option-data[0]/code: expected a code from 1 to 254'],
     [
@@ -148,7 +155,8 @@ describe('Dhcp4', () => {
     ['"client-classes": [{"name": "a"}, {"name": "a"}]', '/Dhcp4/client-classes[1]/name: the class a is defined twice'],
     [
       '"client-classes": [{"name": "a", "test": "member(\'b\')"}]',
-      '/Dhcp4/client-classes[0]/test: character 8 of the expression: expected a class that is defined before this one, found b',
+      '/Dhcp4/client-classes[0]/test: character 8 of the expression: expected a class that is defined ' +
+        'before this one, found b',
     ],
     ['"shared-networks": [{"name": "n"}, {"name": "n"}]', '/Dhcp4/shared-networks[1]/name: the name n is given twice'],
   ])('%s', (members, error) => {
@@ -176,11 +184,13 @@ describe('Dhcp6', () => {
     ],
     [
       subnet6('"pools": [{"pool": "2001:db8:2::/80"}]'),
-      '/Dhcp6/subnet6[0]/pools[0]/pool: expected a pool inside the subnet 2001:db8:1::/64, found 2001:db8:2:: - 2001:db8:2::ffff:ffff:ffff',
+      '/Dhcp6/subnet6[0]/pools[0]/pool: expected a pool inside the subnet 2001:db8:1::/64, found ' +
+        '2001:db8:2:: - 2001:db8:2::ffff:ffff:ffff',
     ],
     [
       subnet6(`"pd-pools": [${pdPool('2001:db8:8000::1', 48, 56)}]`),
-      '/Dhcp6/subnet6[0]/pd-pools[0]/prefix: expected a prefix of 48 bits whose other bits are zero, found 2001:db8:8000::1',
+      '/Dhcp6/subnet6[0]/pd-pools[0]/prefix: expected a prefix of 48 bits whose other bits are zero, ' +
+        'found 2001:db8:8000::1',
     ],
     [
       subnet6(`"pd-pools": [${pdPool('2001:db8:8000::', 48, 40)}]`),
@@ -188,29 +198,35 @@ describe('Dhcp6', () => {
     ],
     [
       subnet6(`"pd-pools": [${pdPool('2001:db8:8000::', 48, 56)}, ${pdPool('2001:db8:8000:8000::', 49, 64)}]`),
-      '/Dhcp6/subnet6[0]/pd-pools[1]/prefix: the prefix pool 2001:db8:8000:8000::/49 overlaps the prefix pool 2001:db8:8000::/48 on line 1',
+      '/Dhcp6/subnet6[0]/pd-pools[1]/prefix: the prefix pool 2001:db8:8000:8000::/49 overlaps the ' +
+        'prefix pool 2001:db8:8000::/48 on line 1',
     ],
     [
       subnet6(`"pd-pools": [${pdPool('2001:db8::', 32, 56)}]`),
-      '/Dhcp6/subnet6[0]/pd-pools[0]/prefix: the prefix pool 2001:db8::/32 overlaps the subnet 2001:db8:1::/64 on line 1',
+      '/Dhcp6/subnet6[0]/pd-pools[0]/prefix: the prefix pool 2001:db8::/32 overlaps the subnet ' +
+        '2001:db8:1::/64 on line 1',
     ],
     [
       subnet6(
         `"pd-pools": [${pdPool('2001:db8:8000::', 48, 56)}], "reservations": [{"duid": "01", "prefixes": ["2001:db8:8000:100::/60"]}]`,
       ),
-      '/Dhcp6/subnet6[0]/reservations[0]/prefixes[0]: the reserved prefix 2001:db8:8000:100::/60 overlaps the prefix pool 2001:db8:8000::/48 on line 1',
+      '/Dhcp6/subnet6[0]/reservations[0]/prefixes[0]: the reserved prefix 2001:db8:8000:100::/60 ' +
+        'overlaps the prefix pool 2001:db8:8000::/48 on line 1',
     ],
     [
       subnet6(
-        '"reservations": [{"duid": "01", "prefixes": ["2001:db8:2::/48"]}, {"duid": "02", "prefixes": ["2001:db8:2:8000::/56"]}]',
+        '"reservations": [{"duid": "01", "prefixes": ["2001:db8:2::/48"]}, {"duid": "02", "prefixes": ' +
+          '["2001:db8:2:8000::/56"]}]',
       ),
-      '/Dhcp6/subnet6[0]/reservations[1]/prefixes[0]: the reserved prefix 2001:db8:2:8000::/56 overlaps the reserved prefix 2001:db8:2::/48 on line 1',
+      '/Dhcp6/subnet6[0]/reservations[1]/prefixes[0]: the reserved prefix 2001:db8:2:8000::/56 ' +
+        'overlaps the reserved prefix 2001:db8:2::/48 on line 1',
     ],
     [
       subnet6(
         `"pd-pools": [${pdPool('2001:db8:8000::', 48, 56, ', "excluded-prefix": "2001:db8:8000:100::", "excluded-prefix-len": 64')}]`,
       ),
-      '/Dhcp6/subnet6[0]/pd-pools[0]/excluded-prefix: expected a prefix inside 2001:db8:8000::/56, the first that is delegated, found 2001:db8:8000:100::/64',
+      '/Dhcp6/subnet6[0]/pd-pools[0]/excluded-prefix: expected a prefix inside 2001:db8:8000::/56, ' +
+        'the first that is delegated, found 2001:db8:8000:100::/64',
     ],
     [
       subnet6(`"pd-pools": [${pdPool('2001:db8:8000::', 48, 56, ', "excluded-prefix": "2001:db8:8000::"')}]`),
@@ -218,7 +234,8 @@ describe('Dhcp6', () => {
     ],
     [
       subnet6('"reservations": [{"duid": "01", "ip-addresses": ["2001:db8:1::5", "2001:db8:2::5"]}]'),
-      '/Dhcp6/subnet6[0]/reservations[0]/ip-addresses[1]: expected an address of the subnet 2001:db8:1::/64, found 2001:db8:2::5',
+      '/Dhcp6/subnet6[0]/reservations[0]/ip-addresses[1]: expected an address of the subnet ' +
+        '2001:db8:1::/64, found 2001:db8:2::5',
     ],
     [
       '"server-id": {"type": "UUID", "identifier": "0102"}',
@@ -226,7 +243,9 @@ describe('Dhcp6', () => {
     ],
     [
       '"mac-sources": ["guess"]',
-      '/Dhcp6/mac-sources[0]: expected one of "any", "raw", "duid", "ipv6-link-local", "client-link-addr-option", "rfc6939", "remote-id", "rfc4649", "subscriber-id", "rfc4580", "docsis-cmts", "docsis-modem", found "guess"',
+      '/Dhcp6/mac-sources[0]: expected one of "any", "raw", "duid", "ipv6-link-local", ' +
+        '"client-link-addr-option", "rfc6939", "remote-id", "rfc4649", "subscriber-id", "rfc4580", ' +
+        '"docsis-cmts", "docsis-modem", found "guess"',
     ],
     [
       '"relay-supplied-options": ["no-such"]',
@@ -248,7 +267,8 @@ describe('lease-database and LeaseLedger', () => {
   it.each([
     [
       '"type": "oracle"',
-      'lease-database/type: expected one of "memfile", "embedded", "memory", "postgresql", "mysql", "eventstore", found "oracle"',
+      'lease-database/type: expected one of "memfile", "embedded", "memory", "postgresql", "mysql", ' +
+        '"eventstore", found "oracle"',
     ],
     [
       '"type": "mysql", "password": "a", "password-env": "B"',
@@ -257,7 +277,8 @@ describe('lease-database and LeaseLedger', () => {
     ['"type": "mysql", "password": 1234', 'lease-database/password: expected text'],
     [
       '"type": "postgresql", "host": "db1,db2:99999"',
-      'lease-database/host: expected host names or addresses separated by commas, each with :port if need be, an IPv6 address in [ ]',
+      'lease-database/host: expected host names or addresses separated by commas, each with :port if ' +
+        'need be, an IPv6 address in [ ]',
     ],
     [
       '"type": "postgresql", "cert-file": "/c.pem"',
@@ -280,14 +301,16 @@ describe('lease-database and LeaseLedger', () => {
   it('must be the same for both services', () => {
     const text = '{"Dhcp4": {"lease-database": {"type": "memory"}},\n"Dhcp6": {"lease-database": {"type": "embedded"}}}'
     expect(bad(text)).toEqual([
-      'test.conf:2:29: /Dhcp6/lease-database: expected the database of Dhcp4: one process has one ledger for both protocols',
+      'test.conf:2:29: /Dhcp6/lease-database: expected the database of Dhcp4: one process has one ' +
+        'ledger for both protocols',
     ])
   })
 
   it('writes tables only to databases that have them', () => {
     const target = '{"name": "a", "database": {"type": "eventstore", "host": "es"}}'
     expect(bad(`{"Dhcp4": {}, "LeaseLedger": {"projections": [${target}]}}`)).toEqual([
-      'test.conf:1:82: /LeaseLedger/projections[0]/database/type: expected "postgresql" or "mysql" for tables, found "eventstore"',
+      'test.conf:1:82: /LeaseLedger/projections[0]/database/type: expected "postgresql" or "mysql" ' +
+        'for tables, found "eventstore"',
     ])
   })
 })

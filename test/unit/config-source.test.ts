@@ -102,7 +102,8 @@ describe('include directives', () => {
     const wrong = file('wrong.conf', '{ "Dhcp4": { "subnet4": <?include "wrong.json"?>,\n "authoritative": 1 } }')
     expect(errorsOf(wrong).split('\n')).toEqual([
       'wrong.conf:2:19: /Dhcp4/authoritative: expected true or false, found 1',
-      'wrong.json:2:24: /Dhcp4/subnet4[0]/subnet: expected an IPv4 prefix whose host bits are zero, such as "192.0.2.0/24", found "198.51.100.1/24"',
+      'wrong.json:2:24: /Dhcp4/subnet4[0]/subnet: expected an IPv4 prefix whose host bits are zero, ' +
+        'such as "192.0.2.0/24", found "198.51.100.1/24"',
     ])
   })
 
