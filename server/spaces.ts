@@ -116,6 +116,15 @@ export class Spaces {
     return space !== undefined && isOwn(space, resource) ? space : undefined
   }
 
+  /** Whether a live prefix of another length lies around or inside this one, as far as this server knows. */
+  isOverlapped(resource: Resource): boolean {
+    let overlapped = false
+    this.#cover(resource, (space, place) => {
+      overlapped ||= space.foreign.has(place)
+    })
+    return overlapped
+  }
+
   /** A free address or prefix for a client; `undefined` when all are taken as far as this server knows. */
   choose(choice: Choice): Free | undefined {
     const { spaces } = choice

@@ -10,7 +10,7 @@ import type { StreamName } from '../../domain/stream.ts'
 import type { ClassRules, Dhcp6, Reservation6, Subnet6 } from '../config/model.ts'
 import type { Answer, Failure, Ledger } from '../ledger.ts'
 import type { Replica } from '../replica.ts'
-import type { Spaces } from '../spaces.ts'
+import type { Space, Spaces } from '../spaces.ts'
 import { supersede } from '../supersede.ts'
 import { clientKey6 } from './client.ts'
 import type { Exchange6 } from './exchange.ts'
@@ -41,6 +41,19 @@ export type IaOutcome =
   | { readonly _tag: 'NoneFree' }
   | { readonly _tag: 'Failed'; readonly failure: Failure }
 
+/**
+ * Which IA of the message has a stream: at first those that list one, so that no other IA of the client is given what is
+ * reserved for it; then those that get one.
+ */
+export type Taken = Map<StreamName, IaRequest>
+
+/** What the IAs of a message list, each stream for the first that lists it. */
+export const listedBy = (ias: ReadonlyArray<IaRequest>): Taken => {
+  const taken: Taken = new Map()
+  for (const ia of ias) for (const { stream } of ia.listed) if (!taken.has(stream)) taken.set(stream, ia)
+  return taken
+}
+
 /** What the bindings rest on. */
 export interface BindingsOptions {
   readonly config: Dhcp6
@@ -49,6 +62,11 @@ export interface BindingsOptions {
   readonly spaces: Spaces
   readonly now: () => Instant
   readonly makeRoom: () => Promise<boolean>
+}
+
+interface Candidate {
+  readonly place: Place6
+  readonly wish: Wish
 }
 
 const CATEGORY = { na: 'lease6', pd: 'prefix6' } as const
@@ -69,8 +87,9 @@ export class Bindings {
     this.#owners = indexReservedStreams(options.config)
   }
 
-  /** Holds an address or prefix for the client (Solicit). `taken` are streams that other IAs of the message have. */
-  async offer(exchange: Exchange6, ia: IaRequest, taken: Set<StreamName>): Promise<IaOutcome> {
+  /** Holds an address or prefix for the client (Solicit). */
+  async offer(exchange: Exchange6, ia: IaRequest, taken: Taken): Promise<IaOutcome> {
+    if (!this.#hasPlaces(exchange, ia)) return { _tag: 'NoneFree' }
     return (
       this.#offerOnce(exchange, ia, taken) ??
       this.#withRoom(async () => this.#offerOnce(exchange, ia, taken) ?? { _tag: 'NoneFree' })
@@ -78,7 +97,8 @@ export class Bindings {
   }
 
   /** Gives an address or prefix: the one that the client lists if it can be had, else another (Request, rapid commit). */
-  async claim(exchange: Exchange6, ia: IaRequest, taken: Set<StreamName>): Promise<IaOutcome> {
+  async claim(exchange: Exchange6, ia: IaRequest, taken: Taken): Promise<IaOutcome> {
+    if (!this.#hasPlaces(exchange, ia)) return { _tag: 'NoneFree' }
     const claimed = await this.#claimOnce(exchange, ia, taken)
     if (claimed !== undefined) return claimed
     return this.#withRoom(async () => (await this.#claimOnce(exchange, ia, taken)) ?? { _tag: 'NoneFree' })
@@ -86,18 +106,20 @@ export class Bindings {
 
   /**
    * Extends what the client lists and holds (Renew, Rebind). What it does not hold it is given anew if it is free, else
-   * something else: it must not be left without (RFC 8415 §18.3.4). While the store is away, what is left of the lease.
+   * something else: it must not be left without (RFC 8415 §18.3.4). A client that has a reservation by now moves to it.
+   * While the store is away, what is left of the lease.
    */
-  async renew(exchange: Exchange6, ia: IaRequest, taken: Set<StreamName>): Promise<IaOutcome> {
+  async renew(exchange: Exchange6, ia: IaRequest, taken: Taken): Promise<IaOutcome> {
+    if (this.#shouldMove(exchange, ia, taken)) return this.claim(exchange, ia, taken)
     const revoked = new Set<StreamName>()
     for (const { stream, wish } of ia.listed) {
       const place = placeOf6(exchange, stream, this.#owners)
-      if (place === undefined || taken.has(stream)) continue
+      if (place === undefined || !isOpen(taken, stream, ia)) continue
       const terms = this.#terms(exchange, place, ia.iaid, wish)
       const reuseSec = reuseOf(place.subnet, terms.validLifetimeSec)
       const answer = await this.#options.ledger.execute(stream, { type: 'Renew', terms, reuseSec })
       if (E.isRight(answer)) {
-        taken.add(stream)
+        taken.set(stream, ia)
         this.#supersede(exchange, ia, stream, answer.right.event)
         return { _tag: 'Granted', grant: this.#grantOf(place, answer) }
       }
@@ -136,14 +158,13 @@ export class Bindings {
     return again()
   }
 
-  #offerOnce(exchange: Exchange6, ia: IaRequest, taken: Set<StreamName>): IaOutcome | undefined {
-    for (const { stream, wish } of this.#candidates(exchange, ia)) {
-      const place = placeOf6(exchange, stream, this.#owners)
-      if (place === undefined || taken.has(stream)) continue
+  #offerOnce(exchange: Exchange6, ia: IaRequest, taken: Taken): IaOutcome | undefined {
+    for (const { place, wish } of this.#candidates(exchange, ia, taken)) {
+      const { stream } = place
       const terms = this.#terms(exchange, place, ia.iaid, wish)
       const held = this.#options.ledger.offer(stream, { type: 'Offer', terms, offerLifetimeSec: OFFER_SEC }, true)
       if (E.isRight(held)) {
-        taken.add(stream)
+        taken.set(stream, ia)
         const { preferredLifetimeSec, validLifetimeSec } = terms
         const grant = { place, preferredSec: preferredLifetimeSec ?? validLifetimeSec, validSec: validLifetimeSec }
         return { _tag: 'Granted', grant }
@@ -153,12 +174,11 @@ export class Bindings {
     return undefined
   }
 
-  async #claimOnce(exchange: Exchange6, ia: IaRequest, taken: Set<StreamName>): Promise<IaOutcome | undefined> {
-    for (const { stream, wish } of this.#candidates(exchange, ia)) {
-      const place = placeOf6(exchange, stream, this.#owners)
-      if (place === undefined || taken.has(stream)) continue
+  async #claimOnce(exchange: Exchange6, ia: IaRequest, taken: Taken): Promise<IaOutcome | undefined> {
+    for (const { place, wish } of this.#candidates(exchange, ia, taken)) {
+      const { stream } = place
       const terms = this.#terms(exchange, place, ia.iaid, wish)
-      taken.add(stream)
+      taken.set(stream, ia)
       const answer = await this.#options.ledger.execute(stream, { type: 'Claim', terms, ownOnly: false })
       if (E.isRight(answer)) {
         this.#supersede(exchange, ia, stream, answer.right.event)
@@ -171,20 +191,40 @@ export class Bindings {
     return undefined
   }
 
-  /** What to try, best first: reserved, held, listed, then where the client's key leads. */
-  *#candidates(exchange: Exchange6, ia: IaRequest): Generator<{ readonly stream: StreamName; readonly wish: Wish }> {
+  /** What the IA may have, best first, each once: reserved, held, listed, then where the client's key leads. */
+  *#candidates(exchange: Exchange6, ia: IaRequest, taken: Taken): Generator<Candidate> {
     const wish = ia.listed[0]?.wish ?? { preferredSec: 0, validSec: 0 }
-    for (const stream of reservedStreams(exchange.reservation, ia.kind)) yield { stream, wish }
-    for (const stream of this.#ownStreams(exchange, ia)) yield { stream, wish }
-    for (const listed of ia.listed) yield listed
+    const known = [
+      ...reservedStreams(exchange.reservation, ia.kind).map((stream) => ({ stream, wish })),
+      ...this.#ownStreams(exchange, ia).map((stream) => ({ stream, wish })),
+      ...ia.listed,
+    ]
+    const tried = new Set<StreamName>()
+    for (const { stream, wish: wished } of known) {
+      if (tried.has(stream)) continue
+      tried.add(stream)
+      const place = this.#openPlace(exchange, ia, stream, taken)
+      if (place !== undefined) yield { place, wish: wished }
+    }
     for (const subnet of exchange.subnets) {
       if (!admits6(subnet, exchange.classes)) continue
       for (let attempt = 0; attempt < SEARCHES_MAX; attempt++) {
         const stream = this.#search(exchange, ia, subnet)
-        if (stream === undefined) break
-        yield { stream, wish }
+        // A search that leads to the same place again would do so for ever.
+        if (stream === undefined || tried.has(stream)) break
+        tried.add(stream)
+        const place = this.#openPlace(exchange, ia, stream, taken)
+        if (place !== undefined) yield { place, wish }
       }
     }
+  }
+
+  #openPlace(exchange: Exchange6, ia: IaRequest, stream: StreamName, taken: Taken): Place6 | undefined {
+    if (!isOpen(taken, stream, ia)) return undefined
+    const place = placeOf6(exchange, stream, this.#owners)
+    // Live prefixes of another length are in nobody's way but here: as streams they differ (the length was changed).
+    const overlapped = ia.kind === 'pd' && place !== undefined && this.#options.spaces.isOverlapped(place.resource)
+    return overlapped ? undefined : place
   }
 
   #search(exchange: Exchange6, ia: IaRequest, subnet: Subnet6): StreamName | undefined {
@@ -196,8 +236,30 @@ export class Bindings {
     const fitting = open.filter((space) => space.prefixLength === ia.lengthWished)
     const allocator = ia.kind === 'na' ? subnet.allocator : subnet.pdAllocator
     const holder = clientKey6(exchange.client, ia.iaid)
-    const spaces = fitting.length > 0 ? fitting : open
-    return this.#options.spaces.choose({ allocator, holder, subnetId: subnet.id, spaces })?.stream
+    const choose = (spaces: ReadonlyArray<Space>): StreamName | undefined =>
+      this.#options.spaces.choose({ allocator, holder, subnetId: subnet.id, spaces })?.stream
+    return choose(fitting) ?? (fitting.length < open.length ? choose(open) : undefined)
+  }
+
+  /** Whether the configuration has anything at all for this IA; if not, the store need not be asked what is free. */
+  #hasPlaces(exchange: Exchange6, ia: IaRequest): boolean {
+    const { classes, subnets, reservation } = exchange
+    if (reservedStreams(reservation, ia.kind).length > 0) return true
+    return subnets.some((subnet) => {
+      const pools: ReadonlyArray<ClassRules> = ia.kind === 'na' ? subnet.pools : subnet.pdPools
+      return admits6(subnet, classes) && pools.some((pool) => admits6(pool, classes))
+    })
+  }
+
+  /** Whether something is reserved for the client that none of its IAs has yet, so that this one should get it. */
+  #shouldMove(exchange: Exchange6, ia: IaRequest, taken: Taken): boolean {
+    const reserved = reservedStreams(exchange.reservation, ia.kind)
+    if (reserved.length === 0 || this.#options.ledger.health !== 'up') return false
+    if (ia.listed.some(({ stream }) => reserved.includes(stream))) return false
+    return reserved.some((stream) => {
+      const { status } = this.#options.replica.effective(stream)
+      return status !== 'bound' && status !== 'declined' && this.#openPlace(exchange, ia, stream, taken) !== undefined
+    })
   }
 
   /** What this IA holds or held last on the link, what it still holds first. */
@@ -262,6 +324,11 @@ export class Bindings {
     const relayBefore = before?.holder === clientKey6(exchange.client, iaid) ? before.relay : undefined
     return terms6(exchange, classesOf6(config, exchange), place, iaid, wish, relayBefore)
   }
+}
+
+const isOpen = (taken: Taken, stream: StreamName, ia: IaRequest): boolean => {
+  const owner = taken.get(stream)
+  return owner === undefined || (owner.iaid === ia.iaid && owner.kind === ia.kind)
 }
 
 const reuseOf = (subnet: Subnet6, validSec: number): number => {

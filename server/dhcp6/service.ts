@@ -11,8 +11,8 @@ import type { PdPool, Timers } from '../config/model.ts'
 import type { Failure } from '../ledger.ts'
 import type { Logger } from '../logger.ts'
 import { teeTimes } from '../tee-times.ts'
-import { Bindings } from './bindings.ts'
-import type { BindingsOptions, Grant6, IaOutcome, IaRequest } from './bindings.ts'
+import { Bindings, listedBy } from './bindings.ts'
+import type { BindingsOptions, Grant6, IaOutcome, IaRequest, Taken } from './bindings.ts'
 import type { Drop6, Exchange6, Reply6, Verdict6 } from './exchange.ts'
 import { encodeExclude, hasOption, requestedOptions } from './option-access.ts'
 import type { IaNa, IaPd, Status6 } from './option-access.ts'
@@ -29,7 +29,7 @@ const NO_ADDRESSES: Status6 = { code: STATUS6.noAddrsAvail, message: 'no address
 const NO_PREFIXES: Status6 = { code: STATUS6.noPrefixAvail, message: 'no prefix is free' }
 const NO_BINDING: Status6 = { code: STATUS6.noBinding, message: 'this is not leased to this client' }
 
-type Act = (ia: IaRequest, taken: Set<StreamName>) => Promise<IaOutcome>
+type Act = (ia: IaRequest, taken: Taken) => Promise<IaOutcome>
 
 /** Decides on DHCPv6 messages under one configuration. Messages have been validated and are for this server. */
 export class Service6 {
@@ -74,16 +74,16 @@ export class Service6 {
   /** Serves every IA of the message; silence when the store cannot say what became of one (design: never an error for that). */
   async #assign(exchange: Exchange6, messageType: number, act: Act, rapidCommit: boolean): Promise<Verdict6> {
     if (exchange.subnets.length === 0) return { drop: 'noSubnet' }
-    const taken = new Set<StreamName>()
     const nas = exchange.iaNas.map(naRequest)
     const pds = exchange.iaPds.map(pdRequest)
+    const taken = listedBy([...nas, ...pds])
     const outcomes = await Promise.all([...nas, ...pds].map((ia) => act(ia, taken)))
     const failed = outcomes.find((outcome) => outcome._tag === 'Failed')
     if (failed !== undefined) return { drop: dropFor(failed.failure) }
     const granted = outcomes.flatMap((outcome) => (outcome._tag === 'Granted' ? [outcome.grant] : []))
     const times = iaTimes(granted, exchange.subnets[0]?.timers)
-    const iaNas = nas.map((ia, i) => naReply(ia, outcomes[i] as IaOutcome, times, messageType))
-    const iaPds = pds.map((ia, i) => pdReply(exchange, ia, outcomes[nas.length + i] as IaOutcome, times, messageType))
+    const iaNas = nas.map((ia, i) => naReply(exchange, ia, outcomes[i] as IaOutcome, times))
+    const iaPds = pds.map((ia, i) => pdReply(exchange, ia, outcomes[nas.length + i] as IaOutcome, times))
     const subnet = granted[0]?.place.subnet ?? exchange.subnets[0]
     const poolOptions = granted[0]?.place.pool?.options
     const parts = { subnet, iaNas, iaPds, rapidCommit, configured: true, poolOptions }
@@ -192,17 +192,27 @@ const iaTimes = (granted: ReadonlyArray<Grant6>, timers: Timers | undefined): Ia
 
 const emptyIa = (iaid: number, status: Status6) => ({ iaid, t1Sec: 0, t2Sec: 0, status })
 
-const naReply = (ia: IaRequest, outcome: IaOutcome, times: IaTimes, messageType: number): IaNa => {
-  if (outcome._tag !== 'Granted') return { ...emptyIa(ia.iaid, NO_ADDRESSES), addresses: withdrawnAddresses(ia) }
+const naReply = (exchange: Exchange6, ia: IaRequest, outcome: IaOutcome, times: IaTimes): IaNa => {
+  if (outcome._tag !== 'Granted')
+    return { ...emptyIa(ia.iaid, NO_ADDRESSES), addresses: withdrawnAddresses(exchange, ia) }
   const { place, preferredSec, validSec } = outcome.grant
   const address = { address: ip6Bytes(place.resource.address), preferredSec, validSec, status: undefined }
-  const withdrawn = messageType === MESSAGE6.advertise ? [] : withdrawnAddresses(ia, place.stream)
-  return { iaid: ia.iaid, ...times, status: undefined, addresses: [address, ...withdrawn] }
+  const over = withdrawnAddresses(exchange, ia, place.stream)
+  return { iaid: ia.iaid, ...times, status: undefined, addresses: [address, ...over] }
 }
 
-/** What the client listed and does not have any more goes back with lifetimes 0 (RFC 8415 §18.3.4). */
-const withdrawnAddresses = (ia: IaRequest, kept?: StreamName): IaNa['addresses'] =>
-  ia.listed.filter(({ stream }) => stream !== kept).map(({ stream }) => ({ ...NO_TIME, address: listedBytes(stream) }))
+/**
+ * What a client that renews or rebinds lists and does not have any more goes back with lifetimes 0 (RFC 8415 §18.3.4).
+ * What others list are wishes, and need no answer.
+ */
+const withdrawn = (exchange: Exchange6, ia: IaRequest, kept: StreamName | undefined): StreamName[] => {
+  const { messageType } = exchange.packet
+  if (messageType !== MESSAGE6.renew && messageType !== MESSAGE6.rebind) return []
+  return ia.listed.flatMap(({ stream }) => (stream === kept ? [] : [stream]))
+}
+
+const withdrawnAddresses = (exchange: Exchange6, ia: IaRequest, kept?: StreamName): IaNa['addresses'] =>
+  withdrawn(exchange, ia, kept).map((stream) => ({ ...NO_TIME, address: listedBytes(stream) }))
 
 const listedBytes = (stream: StreamName): Uint8Array => {
   const parsed = parseStream(stream)
@@ -211,24 +221,22 @@ const listedBytes = (stream: StreamName): Uint8Array => {
 
 const NO_TIME = { preferredSec: 0, validSec: 0, status: undefined }
 
-const pdReply = (exchange: Exchange6, ia: IaRequest, outcome: IaOutcome, times: IaTimes, messageType: number): IaPd => {
-  if (outcome._tag !== 'Granted') return { ...emptyIa(ia.iaid, NO_PREFIXES), prefixes: withdrawnPrefixes(ia) }
+const pdReply = (exchange: Exchange6, ia: IaRequest, outcome: IaOutcome, times: IaTimes): IaPd => {
+  if (outcome._tag !== 'Granted') return { ...emptyIa(ia.iaid, NO_PREFIXES), prefixes: withdrawnPrefixes(exchange, ia) }
   const { place, preferredSec, validSec } = outcome.grant
   const { resource } = place
   const length = resource.category === 'prefix6' ? resource.prefixLength : 128
   const exclude = excludeOf(exchange, outcome.grant, length)
   const prefix = { prefix: ip6Bytes(resource.address), length, preferredSec, validSec, status: undefined, exclude }
-  const withdrawn = messageType === MESSAGE6.advertise ? [] : withdrawnPrefixes(ia, place.stream)
-  return { iaid: ia.iaid, ...times, status: undefined, prefixes: [prefix, ...withdrawn] }
+  const over = withdrawnPrefixes(exchange, ia, place.stream)
+  return { iaid: ia.iaid, ...times, status: undefined, prefixes: [prefix, ...over] }
 }
 
-const withdrawnPrefixes = (ia: IaRequest, kept?: StreamName): IaPd['prefixes'] =>
-  ia.listed
-    .filter(({ stream }) => stream !== kept)
-    .map(({ stream }) => {
-      const length = Number(stream.slice(stream.lastIndexOf('/') + 1))
-      return { ...NO_TIME, prefix: listedBytes(stream), length, exclude: undefined }
-    })
+const withdrawnPrefixes = (exchange: Exchange6, ia: IaRequest, kept?: StreamName): IaPd['prefixes'] =>
+  withdrawn(exchange, ia, kept).map((stream) => {
+    const length = Number(stream.slice(stream.lastIndexOf('/') + 1))
+    return { ...NO_TIME, prefix: listedBytes(stream), length, exclude: undefined }
+  })
 
 /** The excluded prefix, for clients that ask for it (RFC 6603 §4.3): of the reservation, else of the pool. */
 const excludeOf = (exchange: Exchange6, grant: Grant6, length: number): Uint8Array | undefined => {
