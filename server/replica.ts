@@ -69,8 +69,12 @@ export class Replica {
     return true
   }
 
-  /** Sets a stream to a state that is known to stand at `revision`: from a snapshot, or from `apply`. */
+  /**
+   * Sets a stream to a state that is known to stand at `revision`: from a snapshot, or from `apply`. Whatever was planned
+   * for the stream is void: it was decided on an older state, and must not hide this one.
+   */
   load(stream: StreamName, revision: Revision, state: Used): void {
+    this.#tentative.delete(stream)
     const before = this.#entries.get(stream)
     const { holder } = state.lease
     if (before === undefined) {

@@ -6,6 +6,6 @@ cd "$(dirname "$0")/.."
 bash test/setup.sh
 status=0
 npm run -s check || status=1
-TEST_RESULTS=build/test-results-fast.json npx vitest run test/unit || status=1
+TEST_RESULTS=build/test-results-fast.json npx vitest run test/unit test/simulation || status=1
 TEST_RESULTS=build/test-results-slow.json npx vitest run --no-file-parallelism test/contract test/clients || status=1
 exit "$status"

@@ -103,6 +103,16 @@ describe('Ledger', () => {
     expect(checkStream(store.streams.get(stream) ?? [], policy.maxClockSkewMs)).toEqual([])
   })
 
+  it('does not let its own offer hide what another server has granted since', async () => {
+    const store = makeMemoryLedger(clock)
+    const [a, b] = [open(store, 'a'), open(store, 'b')]
+    b.ledger.offer(stream, offer('bob'), false)
+    await a.ledger.execute(stream, claim('ann'))
+    await b.follower.catchUp()
+    expect(await b.ledger.execute(stream, claim('bob'))).toMatchObject(E.left({ _tag: 'HeldByAnother' }))
+    expect(checkStream(store.streams.get(stream) ?? [], policy.maxClockSkewMs)).toEqual([])
+  })
+
   it('writes an offer behind, and not at all when the claim comes first', async () => {
     const store = makeMemoryLedger(clock)
     const server = open(store, 'a')
