@@ -6,7 +6,7 @@ import { toFailure } from './failure.ts'
 import type { Failure } from './failure.ts'
 import { CALL_TIMEOUT_MS, clientString, CONNECT_TIMEOUT_MS, whereText } from './options.ts'
 import type { EventStoreOptions } from './options.ts'
-import { readOf, startRead } from './read.ts'
+import { closeClient, readOf, startRead } from './read.ts'
 import type { Read, Reading, Wanted } from './read.ts'
 
 export interface Link {
@@ -57,14 +57,16 @@ export const makeLink = (options: EventStoreOptions): Either<Failure, Link> => {
 
   const current = (): KurrentDBClient => {
     if (closed) throw new Error('the connection is closed')
-    client ??= KurrentDBClient.connectionString(text)
+    client ??= KurrentDBClient.connectionString(clientString(options) ?? '')
     return client
   }
   /** After a loss nothing of the old client is trusted: its streams may wait for ever on a connection that is gone. */
   const renew = (lost: KurrentDBClient): void => {
     if (client !== lost) return
     client = undefined
-    void lost.dispose()
+    // A client that never had an answer may still look for a node; it has nothing to close.
+    const ending = answered === lost ? closeClient(lost) : lost.dispose()
+    ending.catch(() => undefined)
   }
   const failed = (used: KurrentDBClient | undefined, failure: Failure): Either<Failure, never> => {
     if (used !== undefined && failure._tag === 'Lost') renew(used)
@@ -76,7 +78,7 @@ export const makeLink = (options: EventStoreOptions): Either<Failure, Link> => {
     client = KurrentDBClient.connectionString(text) // files and settings that are wrong show here
   } catch (error) {
     const said = error instanceof Error ? error.message : String(error)
-    return E.left({ _tag: 'Refused', reason: `${where}: ${withoutSecrets(said, text, options)}` })
+    return E.left({ _tag: 'Refused', reason: `${where}: ${withoutSecrets(said, options)}` })
   }
   return E.right({
     where,
@@ -123,13 +125,14 @@ export const makeLink = (options: EventStoreOptions): Either<Failure, Link> => {
       closed = true
       const last = client
       client = undefined
-      if (last !== undefined) await inTime(last.dispose(), callTimeoutMs)
+      if (last === undefined) return
+      await inTime(answered === last ? closeClient(last) : last.dispose(), callTimeoutMs).catch(() => undefined)
     },
   })
 }
 
 /** The client quotes the connection string in its messages. */
-const withoutSecrets = (message: string, text: string, { password }: EventStoreOptions): string => {
-  const plain = message.replaceAll(text, '(connection string)').replace(/\/\/[^@\s]*@/g, '//…@')
+const withoutSecrets = (message: string, { password }: EventStoreOptions): string => {
+  const plain = message.replace(/\/\/[^@\s]*@/g, '//…@')
   return password === undefined || password === '' ? plain : plain.replaceAll(password, '…')
 }

@@ -45,9 +45,19 @@ const partsOf = (connectionString: string): Parts | undefined => {
 }
 
 /**
- * The connection string as the client is given it; undefined when it is none. The old scheme, for which the client
- * prints a warning, becomes the new one, and a lost race is always to be an error: with `throwOnAppendFailure=false`
- * the client says of a lost race only that it was lost, not where the stream is.
+ * Until a ping must be answered. Unlike the client's 10 s, since a connection whose other end is gone holds up nobody for
+ * longer than a call anyway.
+ */
+const KEEP_ALIVE_TIMEOUT_MS = 5_000
+let clients = 0
+
+/**
+ * The connection string for one client; undefined when the options hold none. The old scheme, for which the client
+ * prints a warning, becomes the new one. A lost race is always to be an error: with `throwOnAppendFailure=false` the
+ * client says of a lost race only that it was lost, not where the stream is.
+ *
+ * Each string differs from all others in the timeout of its pings, by some ms. gRPC gives channels with equal options
+ * one connection, so that a client that is made because the connection of another is dead would get the dead one.
  */
 export const clientString = (options: EventStoreOptions): string | undefined => {
   const parts = partsOf(options.connectionString)
@@ -55,12 +65,14 @@ export const clientString = (options: EventStoreOptions): string | undefined => 
   const { user, password } = options
   const own = user === undefined ? undefined : `${encodeURIComponent(user)}:${encodeURIComponent(password ?? '')}`
   const account = parts.account ?? own
-  const settings = parts.query
-    .split('&')
-    .filter((setting) => setting !== '' && !/^throwOnAppendFailure=/i.test(setting))
-  const query = [...settings, 'throwOnAppendFailure=true'].join('&')
+  const settings = parts.query.split('&').filter((setting) => setting !== '' && !OURS.test(setting))
+  const keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS + (clients++ % 1_000)
+  const query = [...settings, 'throwOnAppendFailure=true', `keepAliveTimeout=${keepAliveTimeout}`].join('&')
   return `kurrentdb${parts.discover}://${account === undefined ? '' : `${account}@`}${parts.hosts}?${query}`
 }
+
+/** Settings that we make ourselves. */
+const OURS = /^(throwOnAppendFailure|keepAliveTimeout)=/i
 
 /** `EventStoreDB host:port,host:port`, for messages. Without account and password. */
 export const whereText = (options: EventStoreOptions): string =>

@@ -94,6 +94,17 @@ class Inside extends KurrentDBClient {
     const call = await calling()
     return { answers: call[Symbol.asyncIterator]() as AsyncIterator<ReadResp>, cancel: () => call.cancel() }
   }
+
+  static async close(client: KurrentDBClient): Promise<void> {
+    const channel = await (client as Inside).getChannel()
+    channel.close()
+  }
+}
+
+/** Ends all calls of a client and closes its connection, which the client itself leaves open. */
+export const closeClient = async (client: KurrentDBClient): Promise<void> => {
+  await client.dispose()
+  await Inside.close(client)
 }
 
 /** Begins to read. Throws, as do the answers, what the client's own calls throw. */
