@@ -1,0 +1,41 @@
+/** How a MySQL, MariaDB or Galera is reached. */
+import type { ConnectionOptions } from 'node:tls'
+
+/** One place where the database may be. A host that begins with `/` is the path of a Unix socket. */
+export interface MysqlHost {
+  readonly host: string
+  readonly port: number
+}
+
+/** A MySQL or MariaDB database and the account that uses it. */
+export interface MysqlOptions {
+  /** In order of preference; the first that accepts writes is used, and returned to when it is well again. */
+  readonly hosts: ReadonlyArray<MysqlHost>
+  readonly database: string
+  readonly user: string
+  readonly password?: string | undefined
+  /** Material for TLS as node:tls takes it (`ca`, `cert`, `key`, `rejectUnauthorized`); none is a plain connection. */
+  readonly tls?: ConnectionOptions | undefined
+  /** Until a connection stands, authenticated, to one host. Default 1,000. */
+  readonly connectTimeoutMs?: number | undefined
+  /** Until a statement is answered. Default 2,000. */
+  readonly statementTimeoutMs?: number | undefined
+  /** How long to stay with another host before the preferred one is tried again. Default 5,000. */
+  readonly preferAgainMs?: number | undefined
+  /** What the tables are made with, when they are made. Default `InnoDB`. Not run against NDB by us. */
+  readonly tableEngine?: TableEngine | undefined
+}
+
+/** `InnoDB` is for one server, replication and Galera; `NDBCLUSTER` for MySQL NDB Cluster. */
+export type TableEngine = 'InnoDB' | 'NDBCLUSTER'
+
+export const CONNECT_TIMEOUT_MS = 1_000
+export const STATEMENT_TIMEOUT_MS = 2_000
+export const PREFER_AGAIN_MS = 5_000
+
+/** `host:port`, or the path of the socket, for messages. */
+export const hostText = ({ host, port }: MysqlHost): string => (host.startsWith('/') ? host : `${host}:${port}`)
+
+/** `MySQL host:port,host:port/database`, for messages. Without account and password. */
+export const whereText = ({ hosts, database }: MysqlOptions): string =>
+  `MySQL ${hosts.map(hostText).join(',')}/${database}`

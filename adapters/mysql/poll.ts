@@ -1,0 +1,77 @@
+/**
+ * Hearing of appends in a database that cannot call: a cheap question to the ends of the logs, put often while there
+ * are news and seldom while there are none, and not at all while nobody listens.
+ */
+import * as E from 'fp-ts/lib/Either.js'
+import type { EventReader } from '../../domain/event-store.ts'
+import { toReadError } from './failure.ts'
+import type { Link } from './link.ts'
+import { textOf } from './reader.ts'
+
+/** Between two questions: right after an append, and after a long silence, as it grows by half each time. */
+const POLL_MS_MIN = 10
+const POLL_MS_MAX = 200
+
+const ENDS = `
+SELECT w.writer, (SELECT e.seq FROM events e WHERE e.writer = w.writer ORDER BY e.seq DESC LIMIT 1)
+FROM writers w
+ORDER BY w.writer`
+
+export interface Poller {
+  readonly onAppended: EventReader['onAppended']
+  readonly stop: () => void
+}
+
+/** Asks over `link`, a connection of its own whose reads need not be causal: what a question misses, the next sees. */
+export const makePoller = (link: Link): Poller => {
+  const wakes = new Set<() => void>()
+  let known: string | undefined
+  let waitMs = POLL_MS_MIN
+  let timer: NodeJS.Timeout | undefined
+  let asking = false
+
+  const ask = async () => {
+    const rows = await link.query(ENDS)
+    if (E.isLeft(rows)) {
+      known = undefined // whatever happens meanwhile is news when it can be asked again
+      waitMs = POLL_MS_MAX
+      return rows
+    }
+    const ends = rows.right.map(([writer, seq]) => `${textOf(writer)}/${textOf(seq)}`).join()
+    const isNews = known !== ends
+    waitMs = isNews ? POLL_MS_MIN : Math.min(POLL_MS_MAX, waitMs * 1.5)
+    known = ends
+    if (isNews) for (const wake of [...wakes]) wake()
+    return rows
+  }
+
+  const next = (): void => {
+    if (wakes.size === 0 || timer !== undefined || asking) return
+    timer = setTimeout(async () => {
+      timer = undefined
+      asking = true
+      await ask()
+      asking = false
+      next()
+    }, waitMs)
+    timer.unref()
+  }
+
+  return {
+    onAppended: (wake) => async () => {
+      const own = (): void => wake()
+      if (wakes.size === 0) {
+        const first = await ask()
+        if (E.isLeft(first)) return E.left(toReadError(first.left))
+      }
+      wakes.add(own)
+      next()
+      return E.right(async () => void wakes.delete(own))
+    },
+    stop: () => {
+      wakes.clear()
+      clearTimeout(timer)
+      timer = undefined
+    },
+  }
+}
