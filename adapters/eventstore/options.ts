@@ -19,6 +19,31 @@ export interface EventStoreOptions {
   readonly callTimeoutMs?: number | undefined
 }
 
+/** How the nodes are to be trusted. Files are PEM. */
+export interface EventStoreTls {
+  /** Whom to trust; default, what the runtime trusts. */
+  readonly caFile?: string | undefined
+  /** The certificate of an account, with its key; both or none. */
+  readonly certFile?: string | undefined
+  readonly keyFile?: string | undefined
+  /** Whether a node's certificate is checked at all. Default true. */
+  readonly verify?: boolean | undefined
+}
+
+/** The connection string of nodes that are given one by one. Without `tls` the connection is plain. */
+export const connectionStringOf = (
+  hosts: ReadonlyArray<{ readonly host: string; readonly port: number }>,
+  tls: EventStoreTls | undefined,
+): string => {
+  const nodes = hosts.map(({ host, port }) => `${host}:${port}`).join(',')
+  const settings = [`tls=${tls !== undefined}`]
+  if (tls?.caFile !== undefined) settings.push(`tlsCAFile=${encodeURIComponent(tls.caFile)}`)
+  if (tls?.certFile !== undefined) settings.push(`userCertFile=${encodeURIComponent(tls.certFile)}`)
+  if (tls?.keyFile !== undefined) settings.push(`userKeyFile=${encodeURIComponent(tls.keyFile)}`)
+  if (tls?.verify === false) settings.push('tlsVerifyCert=false')
+  return `kurrentdb://${nodes}?${settings.join('&')}`
+}
+
 export const CONNECT_TIMEOUT_MS = 1_000
 export const CALL_TIMEOUT_MS = 2_000
 

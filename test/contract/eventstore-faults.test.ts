@@ -1,10 +1,14 @@
 /** Faults of EventStoreDB: lost connections, and what only this store can suffer. On the test double of its protocol. */
 import { randomUUID } from 'node:crypto'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import * as E from 'fp-ts/lib/Either.js'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { checkLink, GENESIS } from '../../adapters/chain.ts'
 import { thisProcess } from '../../adapters/identity.ts'
 import { openEventStore, openEventStoreReader } from '../../adapters/eventstore/open.ts'
+import { connectionStringOf } from '../../adapters/eventstore/options.ts'
 import type { EventStoreOptions } from '../../adapters/eventstore/options.ts'
 import { START } from '../../domain/event-store.ts'
 import type { EventStore, Stored } from '../../domain/event-store.ts'
@@ -12,6 +16,7 @@ import { makeDatabase } from '../support/kurrent/database.ts'
 import type { Expected } from '../support/kurrent/database.ts'
 import { startKurrent } from '../support/kurrent/server.ts'
 import type { Arrived, KurrentOptions, Mishap, TestKurrent } from '../support/kurrent/server.ts'
+import { must as run } from '../support/process.ts'
 import { eventStoreFaults, settled } from './event-store-faults.ts'
 import { batchOf, claim, claims, must, right, streamAt } from './proposals.ts'
 
@@ -263,6 +268,31 @@ describe('eventstore (test double of the wire protocol)', () => {
       if (E.isLeft(lost) && lost.left._tag === 'OutcomeUnknown') await settled(store)
       else if (E.isLeft(lost)) await vi.waitFor(async () => right(await store.append(claims(20, 2))()), 5_000)
       await vi.waitFor(async () => expect(await must(store.heads())).toEqual({ alpha: 7 }), 5_000)
+    })
+  })
+
+  describe('TLS', () => {
+    it('protects the connection, and carries the account', async () => {
+      const folder = await mkdtemp(join(tmpdir(), 'll-eventstore-'))
+      const [certFile, keyFile] = [join(folder, 'node cert.pem'), join(folder, 'key.pem')]
+      await run(
+        'openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost'
+          .split(' ')
+          .concat(['-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost', '-keyout', keyFile, '-out', certFile]),
+      )
+      const tls = { cert: await readFile(certFile), key: await readFile(keyFile) }
+      const account = { user: 'ledger', password: 'p@ss:w/rd?' }
+      const node = await startNode({ tls, account })
+      const hosts = [{ host: 'localhost', port: node.port }]
+      const trusting = { connectionString: connectionStringOf(hosts, { caFile: certFile }), ...quick }
+      const store = keep(await must(openEventStore({ ...trusting, ...account }, 'alpha')))
+      expect(await must(store.append(claims(0, 2)))).toHaveLength(2)
+      await expectLog(store, [0, 1].map(streamAt))
+      const stranger = await openEventStoreReader({ ...trusting, user: 'ledger', password: 'guess' })()
+      expect(stranger).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnusable' } })
+      const doubting = { connectionString: connectionStringOf(hosts, {}), ...quick, ...account }
+      expect(await openEventStoreReader(doubting)()).toMatchObject({ _tag: 'Left' })
+      await rm(folder, { recursive: true })
     })
   })
 

@@ -3,7 +3,7 @@
  * the client package generates from the database's .proto files, so that the client is used as it is. It keeps
  * everything in memory and follows the documented rules for append, batch append, reads of streams and of `$all`,
  * subscriptions, server features and gossip. It is one node or several in front of one memory, without replication,
- * users, access rules, scavenging or persistent subscriptions. What passes here has been seen to pass this double, and
+ * more than one user, access rules, scavenging or persistent subscriptions. What passes here has been seen to pass this double, and
  * no more: the same suites run against a real server when EVENTSTORE_URL names one.
  */
 import { randomUUID } from 'node:crypto'
@@ -72,6 +72,10 @@ export interface KurrentOptions {
   readonly leaderPort?: () => number | undefined
   /** What gossip tells of the cluster. */
   readonly members?: () => ReadonlyArray<{ readonly port: number; readonly leader: boolean; readonly alive: boolean }>
+  /** PEM of the node's certificate and its key: then it speaks TLS only. */
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer }
+  /** The only account that may do anything; default, nobody is asked. */
+  readonly account?: { readonly user: string; readonly password: string }
   /** Whether the node offers the batch append stream, as all have done since 21.10. Default true. */
   readonly batchAppend?: boolean
 }
@@ -100,7 +104,7 @@ export const startKurrent = async (options: KurrentOptions = {}): Promise<TestKu
     server.addService(gossipService.GossipService, gossipImplementation(options))
     server.addService(featuresService.ServerFeaturesService, featuresImplementation(options))
     port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, bound) =>
+      server.bindAsync(`127.0.0.1:${port}`, credentialsOf(options), (error, bound) =>
         error === null ? resolve(bound) : reject(error),
       )
     })
@@ -109,12 +113,25 @@ export const startKurrent = async (options: KurrentOptions = {}): Promise<TestKu
   return {
     host: '127.0.0.1',
     port,
-    url: `kurrentdb://127.0.0.1:${port}?tls=false`,
+    url: `kurrentdb://127.0.0.1:${port}?tls=${options.tls !== undefined}`,
     database,
     away: async () => server.forceShutdown(),
     back: listen,
     stop: async () => server.forceShutdown(),
   }
+}
+
+const credentialsOf = ({ tls }: KurrentOptions): ServerCredentials =>
+  tls === undefined
+    ? ServerCredentials.createInsecure()
+    : ServerCredentials.createSsl(null, [{ cert_chain: tls.cert, private_key: tls.key }])
+
+/** Why a caller is not served: it does not say who it is, or not truly. */
+const refusal = ({ account }: KurrentOptions, metadata: Metadata): { code: status; details: string } | undefined => {
+  if (account === undefined) return undefined
+  const basic = `Basic ${Buffer.from(`${account.user}:${account.password}`).toString('base64')}`
+  const isKnown = metadata.get('authorization')[0] === basic
+  return isKnown ? undefined : { code: status.UNAUTHENTICATED, details: 'who are you?' }
 }
 
 const broken = { code: status.UNAVAILABLE, details: 'the node went away' }
@@ -159,6 +176,8 @@ const handleAppend = (
   })
   call.on('error', () => undefined)
   call.on('end', async () => {
+    const refused = refusal(options, call.metadata)
+    if (refused !== undefined) return callback(refused)
     if (leader !== undefined) return callback(notLeader(leader))
     const mishap = await options.mishap?.({ stream, expected, events })
     if (mishap === 'break before') return callback(broken)
@@ -177,6 +196,8 @@ const handleBatchAppend = (
   call: ServerDuplexStream<BatchAppendReq, BatchAppendResp>,
 ): void => {
   const leader = options.leaderPort?.()
+  const refused = refusal(options, call.metadata)
+  if (refused !== undefined) return void call.emit('error', refused)
   if (leader !== undefined) return void call.emit('error', notLeader(leader))
   // An append may come in several messages; the last one says so.
   const open = new Map<string, { header: BatchAppendReq.Options; events: Sent[] }>()
@@ -222,6 +243,8 @@ const handleRead = (
 ): void => {
   call.on('error', () => undefined)
   const leader = options.leaderPort?.()
+  const refused = refusal(options, call.metadata)
+  if (refused !== undefined) return void call.emit('error', refused)
   const needsLeader = call.metadata.get('requires-leader')[0] === 'true'
   if (leader !== undefined && needsLeader) return void call.emit('error', notLeader(leader))
   const request = call.request.getOptions() as ReadReq.Options
