@@ -26,7 +26,9 @@ const unknown: Entry = { revision: NO_STREAM, state: vacant }
 export class Replica {
   readonly #entries = new Map<StreamName, { revision: Revision; state: Used }>()
   readonly #tentative = new Map<StreamName, Used>()
-  readonly #byHolder = new Map<ClientKey, StreamName | StreamName[]>()
+  readonly #byHolder: HolderIndex = new Map()
+  /** Offers in memory, by the client that they were made to. */
+  readonly #offeredTo: HolderIndex = new Map()
   readonly #due = new DueList<StreamName>()
   readonly #lapses = new DueList<StreamName>()
   #listener: ReplicaListener = () => undefined
@@ -74,16 +76,16 @@ export class Replica {
    * for the stream is void: it was decided on an older state, and must not hide this one.
    */
   load(stream: StreamName, revision: Revision, state: Used): void {
-    this.#tentative.delete(stream)
+    this.#forget(stream)
     const before = this.#entries.get(stream)
     const { holder } = state.lease
     if (before === undefined) {
       this.#entries.set(stream, { revision, state })
-      this.#index(holder, stream)
+      index(this.#byHolder, holder, stream)
     } else {
       if (before.state.lease.holder !== holder) {
-        this.#unindex(before.state.lease.holder, stream)
-        this.#index(holder, stream)
+        unindex(this.#byHolder, before.state.lease.holder, stream)
+        index(this.#byHolder, holder, stream)
       }
       before.revision = revision
       before.state = state
@@ -95,20 +97,25 @@ export class Replica {
 
   /** Notes what this server is about to write, or an offer that it keeps to itself. */
   plan(stream: StreamName, state: Used): void {
+    this.#forget(stream)
     this.#tentative.set(stream, state)
-    if (state.status === 'offered') this.#lapses.add(state.lease.expiresAt, stream)
+    if (state.status === 'offered') {
+      index(this.#offeredTo, state.lease.holder, stream)
+      this.#lapses.add(state.lease.expiresAt, stream)
+    }
     this.#listener(stream)
   }
 
   /** Forgets the plan for a stream: it came to pass, or will not. */
   unplan(stream: StreamName): void {
-    if (this.#tentative.delete(stream)) this.#listener(stream)
+    if (this.#forget(stream)) this.#listener(stream)
   }
 
-  /** Streams whose last holder is this client, whatever became of them since. */
+  /** Streams whose last holder is this client, whatever became of them since, and those that it is being offered. */
   heldBy(holder: ClientKey): ReadonlyArray<StreamName> {
-    const streams = this.#byHolder.get(holder)
-    return streams === undefined ? [] : typeof streams === 'string' ? [streams] : streams
+    const held = listOf(this.#byHolder.get(holder))
+    const offered = this.#offeredTo.get(holder)
+    return offered === undefined ? held : [...new Set([...held, ...listOf(offered)])]
   }
 
   /** Streams whose lease or probation ended before `before`; each is given once for each end. At most `countMax`. */
@@ -131,7 +138,7 @@ export class Replica {
     for (const stream of lapsed) {
       const planned = this.#tentative.get(stream)
       if (planned?.status === 'offered' && planned.lease.expiresAt <= now) {
-        this.#tentative.delete(stream)
+        this.#forget(stream)
         dropped.push(stream)
       }
       this.#listener(stream)
@@ -139,20 +146,35 @@ export class Replica {
     return dropped
   }
 
-  #index(holder: ClientKey, stream: StreamName): void {
-    const streams = this.#byHolder.get(holder)
-    if (streams === undefined) this.#byHolder.set(holder, stream)
-    else if (typeof streams === 'string') {
-      if (streams !== stream) this.#byHolder.set(holder, [streams, stream])
-    } else if (!streams.includes(stream)) streams.push(stream)
+  /** Drops the plan for a stream; whether there was one. */
+  #forget(stream: StreamName): boolean {
+    const planned = this.#tentative.get(stream)
+    if (planned === undefined) return false
+    this.#tentative.delete(stream)
+    if (planned.status === 'offered') unindex(this.#offeredTo, planned.lease.holder, stream)
+    return true
   }
+}
 
-  #unindex(holder: ClientKey, stream: StreamName): void {
-    const streams = this.#byHolder.get(holder)
-    if (streams === stream) this.#byHolder.delete(holder)
-    else if (Array.isArray(streams)) {
-      const others = streams.filter((other) => other !== stream)
-      this.#byHolder.set(holder, others.length === 1 ? (others[0] as StreamName) : others)
-    }
+/** Streams by client. Nearly every client has one, which then needs no list. */
+type HolderIndex = Map<ClientKey, StreamName | StreamName[]>
+
+const listOf = (streams: StreamName | StreamName[] | undefined): ReadonlyArray<StreamName> =>
+  streams === undefined ? [] : typeof streams === 'string' ? [streams] : streams
+
+const index = (byHolder: HolderIndex, holder: ClientKey, stream: StreamName): void => {
+  const streams = byHolder.get(holder)
+  if (streams === undefined) byHolder.set(holder, stream)
+  else if (typeof streams === 'string') {
+    if (streams !== stream) byHolder.set(holder, [streams, stream])
+  } else if (!streams.includes(stream)) streams.push(stream)
+}
+
+const unindex = (byHolder: HolderIndex, holder: ClientKey, stream: StreamName): void => {
+  const streams = byHolder.get(holder)
+  if (streams === stream) byHolder.delete(holder)
+  else if (Array.isArray(streams)) {
+    const others = streams.filter((other) => other !== stream)
+    byHolder.set(holder, others.length === 1 ? (others[0] as StreamName) : others)
   }
 }
