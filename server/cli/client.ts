@@ -48,7 +48,10 @@ export const clientCommand = (): Command =>
       '--link <address>',
       'an address of the link the clients are on (default 198.51.100.1 on loopback, with -6 2001:db8:1::1)',
     )
-    .option('--bind <address>', 'address of this host that the server replies to (default 127.0.0.1, with -6 ::1 or any)')
+    .option(
+      '--bind <address>',
+      'address of this host that the server replies to (default 127.0.0.1, with -6 ::1 or any)',
+    )
     .option('--timeout <ms>', 'a message is sent again after this long, four times in all', count, 1000)
     .option('--base <mac>', 'hardware address of the first client', '02:00:00:00:00:00')
     .option('--json', 'print the result as JSON', false)
