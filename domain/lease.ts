@@ -237,22 +237,23 @@ export interface Renew {
 }
 
 /**
- * RELEASE, or the holder took another address (`superseded`). With `grantedBefore` nothing happens to a lease that was
- * granted or extended then or later: its holder uses it.
+ * RELEASE, or the holder took another address (`superseded`). With `ofGrant` it is meant for the grant that ends then, and
+ * nothing happens to a lease that has been granted or extended since: its holder uses it.
  */
 export interface Release {
   readonly type: 'Release'
   readonly holder: ClientKey
   readonly cause: 'client' | 'superseded'
   readonly supersededBy?: StreamName
-  readonly grantedBefore?: Instant
+  readonly ofGrant?: Instant
 }
 
-/** DECLINE: the address is in use by a stranger; keep it back for `probationSec`. */
+/** DECLINE: the address is in use by a stranger; keep it back for `probationSec`. `ofGrant` as for `Release`. */
 export interface Decline {
   readonly type: 'Decline'
   readonly holder: ClientKey
   readonly probationSec: number
+  readonly ofGrant?: Instant
 }
 
 /** Time has passed. */
@@ -379,8 +380,12 @@ const refuseHeld = (state: LeaseState, until: Instant): Either<Refusal, never> =
 const boundTo = (state: LeaseState, holder: ClientKey, now: Instant): Lease | undefined =>
   state.status === 'bound' && state.lease.holder === holder && now < state.lease.expiresAt ? state.lease : undefined
 
+/** Whether a message was about an earlier grant than the one in force: it waited while the client got the lease anew. */
+const isOutdated = (ofGrant: Instant | undefined, lease: Lease): boolean =>
+  ofGrant !== undefined && ofGrant !== lease.expiresAt
+
 /** When the lease was granted for the time it has now. */
-const grantedAt = (lease: Lease): Instant => lease.expiresAt - lease.validLifetimeSec * 1000
+export const grantedAt = (lease: Lease): Instant => lease.expiresAt - lease.validLifetimeSec * 1000
 
 const isRepeated = (lease: Lease, terms: Terms, now: Instant, withinMs: number): boolean =>
   lease.transactionId === terms.transactionId && now - grantedAt(lease) < withinMs
@@ -481,10 +486,10 @@ const renew = (
 }
 
 const release = (state: LeaseState, command: Release, now: Instant): Either<Refusal, Option<LeaseEvent>> => {
-  const { holder, cause, supersededBy, grantedBefore = Infinity } = command
+  const { holder, cause, supersededBy } = command
   if (state.status === 'released' && state.lease.holder === holder) return alreadySo
   if (state.status !== 'bound' || state.lease.holder !== holder) return E.left({ _tag: 'NotHolder' })
-  if (grantedAt(state.lease) >= grantedBefore) return alreadySo
+  if (isOutdated(command.ofGrant, state.lease)) return alreadySo
   const lease = ended(state.lease, Math.min(now, state.lease.expiresAt))
   return recorded(
     supersededBy === undefined
@@ -497,6 +502,7 @@ const decline = (state: LeaseState, command: Decline, now: Instant): Either<Refu
   if (state.status === 'declined' && state.lease.holder === command.holder) return alreadySo
   const holds = state.status === 'bound' || state.status === 'offered'
   if (!holds || state.lease.holder !== command.holder) return E.left({ _tag: 'NotHolder' })
+  if (isOutdated(command.ofGrant, state.lease)) return alreadySo
   return recorded({ type: 'LeaseDeclined', lease: ended(state.lease, after(now, command.probationSec)) })
 }
 

@@ -6,7 +6,8 @@ import type { Checkpoint, EventStore } from '../domain/event-store.ts'
 import { aheadOfLedger, LEASES } from '../projections/lease-tables.ts'
 import { stateOf } from '../projections/lease-row.ts'
 import { Projector } from '../projections/projector.ts'
-import { realTimer } from '../projections/timer.ts'
+import { every } from '../projections/timer.ts'
+import type { Timer } from '../projections/timer.ts'
 import type { Config } from './config/model.ts'
 import { Cluster } from './cluster.ts'
 import { Counters } from './counters.ts'
@@ -35,6 +36,7 @@ const PAGE_MAX = 5_000
 export interface CoreOptions {
   readonly log: Logger
   readonly now: () => number
+  readonly timer: Timer
   /** The process cannot go on. */
   readonly onFatal: (reason: string) => void
 }
@@ -53,7 +55,7 @@ export interface Core {
 
 /** Opens the core: when it is there, the replica stands at the end of the ledger. `Left` is one sentence. */
 export const openCore = async (config: Config, options: CoreOptions, stores: Stores): Promise<Either<string, Core>> => {
-  const { log, now, onFatal } = options
+  const { log, now, timer, onFatal } = options
   const { store, tables } = stores
   const { replica, from } = await loadSnapshot(stores, log)
   const follower = new Follower({
@@ -62,23 +64,23 @@ export const openCore = async (config: Config, options: CoreOptions, stores: Sto
     own: store.log,
     from,
     log,
-    timer: realTimer,
+    timer,
     pageMax: PAGE_MAX,
     pollMinMs: 20,
     pollMaxMs: 500,
     onFatal,
-    onProgress: progressLog(log),
+    onProgress: progressLog(log, now),
   })
   if (!(await follower.catchUp())) return E.left('the ledger cannot be read to its end: see the log above')
   const maxClockSkewMs = config.ledger.maxClockSkewSec * 1000
-  const projectors = tables.map((target) => new Projector({ store, tables: target, log, own: store.log }))
+  const projectors = tables.map((target) => new Projector({ store, tables: target, log, own: store.log, timer }))
   const { limits } = config.ledger
   const ledger = new Ledger({
     store,
     replica,
     policy: { maxClockSkewMs },
     now,
-    timer: realTimer,
+    timer,
     log,
     batchMax: limits.batchMax,
     offerBatchMax: limits.offerBatchMax,
@@ -93,7 +95,7 @@ export const openCore = async (config: Config, options: CoreOptions, stores: Sto
   const cluster = new Cluster({
     store,
     now,
-    timer: realTimer,
+    timer,
     log,
     maxClockSkewMs,
     ...(config.ledger.loadBalancing ? HEARTBEATS.shared : HEARTBEATS.alone),
@@ -101,18 +103,18 @@ export const openCore = async (config: Config, options: CoreOptions, stores: Sto
     info: () => JSON.stringify({ leases: replica.size, waiting: ledger.waiting }),
     onFatal,
   })
-  const sweeper = makeSweeper(config, { ledger, replica, cluster, now, timer: realTimer, maxClockSkewMs })
+  const sweeper = makeSweeper(config, { ledger, replica, cluster, now, timer, maxClockSkewMs })
   const counters = new Counters()
   await cluster.start()
   await follower.start()
   for (const projector of projectors) projector.start()
   sweeper.start()
-  const tick = setInterval(() => ledger.lapse(), TICK_MS)
+  const endTick = every(timer, TICK_MS, () => ledger.lapse())
   const tell = (): void => counters.report(log, { ...ledger.counters, leases: replica.size })
-  const report = setInterval(tell, REPORT_MS)
+  const endReport = every(timer, REPORT_MS, tell)
   const stop = async (): Promise<void> => {
-    clearInterval(tick)
-    clearInterval(report)
+    endTick()
+    endReport()
     await sweeper.stop()
     await ledger.drain()
     ledger.stop()
@@ -134,11 +136,11 @@ const makeSweeper = (config: Config, parts: Omit<SweeperOptions, 'intervalMs' | 
 }
 
 /** Says how far a catch-up is, once a second; a short one is silent. */
-const progressLog = (log: Logger): ((read: number) => void) => {
-  let saidAt = performance.now()
+const progressLog = (log: Logger, now: () => number): ((read: number) => void) => {
+  let saidAt = now()
   return (read) => {
-    if (read < 2 * PAGE_MAX || performance.now() - saidAt < 1000) return
-    saidAt = performance.now()
+    if (read < 2 * PAGE_MAX || now() - saidAt < 1000) return
+    saidAt = now()
     log.info({ events: read }, 'catching up with the ledger')
   }
 }

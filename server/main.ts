@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from 'commander'
 import * as E from 'fp-ts/lib/Either.js'
 import { hostname } from 'node:os'
 import packageJson from '../package.json' with { type: 'json' }
+import { realTimer } from '../projections/timer.ts'
 import { formatErrors, loadConfig } from './config/load.ts'
 import type { Config } from './config/model.ts'
 import { QUICK_START } from './cli/open.ts'
@@ -72,6 +73,7 @@ const serve = async (args: Arguments, config: Config): Promise<void> => {
     clientPort6: args.clientPort ?? 546,
     log,
     now: Date.now,
+    timer: realTimer,
     random: Math.random,
     onFatal: fatal,
   })

@@ -1,6 +1,6 @@
 /** A client holds one lease on a link: taking another one gives the first back, by an event that says so. */
 import type { Instant } from '../domain/instant.ts'
-import { RETRANSMISSION_MS } from '../domain/lease.ts'
+import { grantedAt, RETRANSMISSION_MS } from '../domain/lease.ts'
 import type { ClientKey, LeaseEvent } from '../domain/lease.ts'
 import { categoryOf } from '../domain/stream.ts'
 import type { StreamName } from '../domain/stream.ts'
@@ -31,7 +31,8 @@ export const supersede = (kept: Kept, replica: Replica, ledger: Ledger, now: Ins
     if (stream === supersededBy || categoryOf(stream) !== category) continue
     const { state } = replica.get(stream)
     if (state.status !== 'bound' || state.lease.holder !== holder || !onLink.has(state.lease.subnetId)) continue
-    const grantedBefore = offeredAt ?? now - RETRANSMISSION_MS
-    void ledger.execute(stream, { type: 'Release', holder, cause: 'superseded', supersededBy, grantedBefore })
+    if (grantedAt(state.lease) >= (offeredAt ?? now - RETRANSMISSION_MS)) continue
+    const ofGrant = state.lease.expiresAt
+    void ledger.execute(stream, { type: 'Release', holder, cause: 'superseded', supersededBy, ofGrant })
   }
 }

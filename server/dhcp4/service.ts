@@ -11,6 +11,7 @@ import { lease4Stream, parseStream } from '../../domain/stream.ts'
 import type { StreamName } from '../../domain/stream.ts'
 import type { Dhcp4, Subnet4 } from '../config/model.ts'
 import type { Answer, Failure, Ledger } from '../ledger.ts'
+import { grantKnown } from '../grant-known.ts'
 import type { Logger } from '../logger.ts'
 import type { Replica } from '../replica.ts'
 import type { Spaces } from '../spaces.ts'
@@ -245,11 +246,10 @@ export class Service4 {
     if (chosen !== undefined && !this.#isOurs(exchange, chosen)) return { drop: 'notForUs' }
     if (packet.ciaddr === 0) return { drop: 'badRequest' }
     const holder = this.#holderOf(exchange, packet.ciaddr)
-    const answer = await this.#options.ledger.execute(lease4Stream(packet.ciaddr), {
-      type: 'Release',
-      holder,
-      cause: 'client',
-    })
+    const { ledger, replica } = this.#options
+    const stream = lease4Stream(packet.ciaddr)
+    const known = grantKnown(replica, stream, holder)
+    const answer = await ledger.execute(stream, { type: 'Release', holder, cause: 'client', ...known })
     return { drop: E.isRight(answer) ? 'released' : dropFor(answer.left) }
   }
 
@@ -262,7 +262,9 @@ export class Service4 {
     if (address === undefined || address === 0) return { drop: 'badRequest' }
     const holder = this.#holderOf(exchange, address)
     const probationSec = config.declineProbationSec
-    const answer = await ledger.execute(lease4Stream(address), { type: 'Decline', holder, probationSec })
+    const stream = lease4Stream(address)
+    const known = grantKnown(this.#options.replica, stream, holder)
+    const answer = await ledger.execute(stream, { type: 'Decline', holder, probationSec, ...known })
     if (E.isLeft(answer)) return { drop: dropFor(answer.left) }
     log.warn(
       { address: ip4Text(address), client: holder, probationSec },

@@ -8,6 +8,7 @@ import type { Instant } from '../../domain/instant.ts'
 import type { ClientKey, Lease, LeaseEvent, LeaseState } from '../../domain/lease.ts'
 import type { StreamName } from '../../domain/stream.ts'
 import type { ClassRules, Dhcp6, Reservation6, Subnet6 } from '../config/model.ts'
+import { grantKnown } from '../grant-known.ts'
 import type { Answer, Failure, Ledger } from '../ledger.ts'
 import type { Replica } from '../replica.ts'
 import type { Space, Spaces } from '../spaces.ts'
@@ -139,13 +140,14 @@ export class Bindings {
   ): Promise<E.Either<Failure, ReadonlyMap<StreamName, boolean>>> {
     const held = new Map<StreamName, boolean>()
     const holder = clientKey6(exchange.client, ia.iaid)
-    const { ledger, config } = this.#options
-    for (const { stream } of ia.listed) {
+    const { ledger, config, replica } = this.#options
+    const grants = ia.listed.map(({ stream }) => ({ stream, known: grantKnown(replica, stream, holder) }))
+    for (const { stream, known } of grants) {
       const answer = await ledger.execute(
         stream,
         how === 'Release'
-          ? { type: 'Release', holder, cause: 'client' }
-          : { type: 'Decline', holder, probationSec: config.declineProbationSec },
+          ? { type: 'Release', holder, cause: 'client', ...known }
+          : { type: 'Decline', holder, probationSec: config.declineProbationSec, ...known },
       )
       if (E.isLeft(answer) && isFailure(answer.left)) return E.left(answer.left)
       held.set(stream, E.isRight(answer))

@@ -159,7 +159,7 @@ describe('Release', () => {
       .when(release(ann), at(61))
       .thenNothing())
   it('in favour of another lease leaves alone what was extended meanwhile', () => {
-    const supersede: Command = { type: 'Release', holder: ann, cause: 'superseded', grantedBefore: at(60) }
+    const supersede: Command = { type: 'Release', holder: ann, cause: 'superseded', ofGrant: at(3600) }
     given(bound).when(supersede, at(90)).then({ type: 'LeaseReleased', cause: 'superseded' })
     given(history([claim(ann), at(0)], [renew(ann), at(60)]))
       .when(supersede, at(90))
@@ -171,6 +171,18 @@ describe('Release', () => {
       .when({ type: 'Release', holder: ann, cause: 'superseded', supersededBy }, at(60))
       .then({ type: 'LeaseReleased', cause: 'superseded', supersededBy })
   })
+})
+
+describe('a message that waited while its client got the lease anew', () => {
+  const renewed = history([claim(ann), at(0)], [renew(ann), at(60)])
+  it('does not release it', () =>
+    given(renewed)
+      .when({ type: 'Release', holder: ann, cause: 'client', ofGrant: at(3600) }, at(61))
+      .thenNothing())
+  it('does not decline it', () =>
+    given(renewed)
+      .when({ type: 'Decline', holder: ann, probationSec: 60, ofGrant: at(3600) }, at(61))
+      .thenNothing())
 })
 
 describe('Decline', () => {
