@@ -3,9 +3,9 @@
  *
  * A store has two connections: one that only appends to the ledger, and one for everything else. A reader has one.
  *
- * The account must be allowed to read `$all`, to write and to read the streams of names.ts, and to write the metadata of
- * the heartbeats and the clock. Where users exist, take from it the right to delete streams: the database has no other
- * way to change or remove what was appended.
+ * The account must be allowed to read `$all`, to write and to read the streams of names.ts, and to write the
+ * metadata of the heartbeats and the clock. Where users exist, take from it the right to delete streams: the
+ * database has no other way to change or remove what was appended.
  */
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'

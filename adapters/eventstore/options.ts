@@ -3,9 +3,9 @@
 /** An EventStoreDB or KurrentDB, one node or a cluster, and the ledger in it. */
 export interface EventStoreOptions {
   /**
-   * `kurrentdb://user:password@host:2113,host:2113?tls=true`, as the database's own clients take it; `esdb://` means the
-   * same. TLS is on unless `tls=false`; `tlsCAFile`, `userCertFile` and `userKeyFile` name files. Several hosts are the
-   * seeds of one cluster. Without TLS the client sends no credentials.
+   * `kurrentdb://user:password@host:2113,host:2113?tls=true`, as the database's own clients take it; `esdb://` means
+   * the same. TLS is on unless `tls=false`; `tlsCAFile`, `userCertFile` and `userKeyFile` name files. Several hosts
+   * are the seeds of one cluster. Without TLS the client sends no credentials.
    */
   readonly connectionString: string
   /** Account, where the connection string names none. */
@@ -70,8 +70,8 @@ const partsOf = (connectionString: string): Parts | undefined => {
 }
 
 /**
- * Until a ping must be answered. Unlike the client's 10 s, since a connection whose other end is gone holds up nobody for
- * longer than a call anyway.
+ * Until a ping must be answered. Unlike the client's 10 s, since a connection whose other end is gone holds up
+ * nobody for longer than a call anyway.
  */
 const KEEP_ALIVE_TIMEOUT_MS = 5_000
 let clients = 0

@@ -19,7 +19,18 @@ import type { Failure } from './failure.ts'
 import type { Found, Link } from './link.ts'
 import type { Names } from './names.ts'
 import type { Kept } from './read.ts'
-import { entryOf, headOf, OPENED, parseObject, STOPPED, unplaced } from './records.ts'
+import {
+  entryOf,
+  hashOf,
+  headOf,
+  leadsTo,
+  leaseMetadata,
+  OPENED,
+  parseObject,
+  placed,
+  STOPPED,
+  unplaced,
+} from './records.ts'
 
 /** How soon a lost subscription is made again. */
 const LISTEN_AGAIN_MS = 500
@@ -117,6 +128,21 @@ const readLog = async (
   countMax: number,
 ): Promise<Either<ReadError, ReadonlyArray<Stored>>> =>
   decodeAll(await readForwards(link, names.log(log), after, countMax), (found) => entryOf(log, found, names))
+
+/**
+ * A lease event that was read from its own stream, with its place in the log if its entry is where it is to be
+ * expected. Position 0 and no hash otherwise: the entry is still on its way, or came late.
+ */
+const place = async (link: Link, names: Names, event: Kept): Promise<Either<ReadError, Stored>> => {
+  const metadata = leaseMetadata(event)
+  if (metadata === undefined) return unplaced(event, names)
+  const { log, after, place: further } = metadata
+  const found = await link.read({ stream: names.log(log), from: after, countMax: further + 1 })
+  if (E.isLeft(found)) return E.left(toReadError(found.left))
+  const entry = found.right.find(({ event: candidate }) => candidate !== undefined && leadsTo(candidate, event))?.event
+  if (entry === undefined) return unplaced(event, names)
+  return placed(event, log, Number(entry.revision) + 1, hashOf(entry), names)
+}
 
 /** Tells listeners of appends: one subscription to all logs, made again whenever it is lost. */
 export interface Listeners {
@@ -222,10 +248,13 @@ export const makeReader = (link: Link, names: Names, listeners: Listeners): Omit
     return E.right(Object.fromEntries(entries.filter(([, seq]) => seq > 0)))
   }
   return {
-    readStream: (stream, from, countMax) => async () =>
-      decodeAll(await readForwards(link, names.lease(stream), from, countMax), ({ event }) =>
-        unplaced(event as Kept, names),
-      ),
+    readStream: (stream, from, countMax) => async () => {
+      const found = await readForwards(link, names.lease(stream), from, countMax)
+      if (E.isLeft(found)) return E.left(toReadError(found.left))
+      const events = found.right.flatMap(({ event }) => event ?? [])
+      return eachOf(events, (event) => place(link, names, event))
+    },
+    // Nobody who asks for the latest events of many streams, while a client waits, asks for their places.
     readLatest: (streams) => async () => {
       const found = await eachOf([...new Set(streams)], (stream) => readLast(link, names.lease(stream)))
       return decodeAll(

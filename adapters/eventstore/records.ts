@@ -37,6 +37,10 @@ export interface LeaseMetadata {
   readonly opening: Revision
   readonly recordedAt: Instant
   readonly schemaVersion: number
+  /** Where to look for its entry: behind this position of the log when it was sent, */
+  readonly after: Seq
+  /** and, since those before it in its batch may lose, at most so many entries further. */
+  readonly place: number
 }
 
 /** Metadata of a link. */
@@ -45,10 +49,13 @@ interface LinkMetadata {
   readonly hash: string
 }
 
+/** Who sends an event, and where its entry may be expected. */
+export type Sender = Pick<LeaseMetadata, 'log' | 'opening' | 'after' | 'place'>
+
 /** The event that is sent for a proposal. `id` names this sending, and the same again when it must be sent again. */
-export const leaseEvent = (proposal: Proposal, log: LogName, opening: Revision, id: string): EventData => {
+export const leaseEvent = (proposal: Proposal, sender: Sender, id: string): EventData => {
   const { type, ...data } = proposal.event
-  const metadata: LeaseMetadata = { log, opening, recordedAt: proposal.recordedAt, schemaVersion: SCHEMA_VERSION }
+  const metadata: LeaseMetadata = { ...sender, recordedAt: proposal.recordedAt, schemaVersion: SCHEMA_VERSION }
   return jsonEvent({ id, type, data: { ...data }, metadata: { ...metadata } })
 }
 
@@ -111,7 +118,10 @@ export const placed = (
   })
 }
 
-/** A lease event that was read from its own stream, where its place in the log cannot be seen: position 0, no hash. */
+/** Whether a link leads to an event. */
+export const leadsTo = (link: Kept, event: Kept): boolean => link.data === `${event.revision}@${event.stream}`
+
+/** A lease event whose entry in the log is not known: position 0, no hash. */
 export const unplaced = (event: Kept, names: Names): Either<StoreUnusable, Stored> =>
   placed(event, leaseMetadata(event)?.log ?? '', EMPTY_HEAD.seq, new Uint8Array(0), names)
 
@@ -126,7 +136,8 @@ export const entryOf = (log: LogName, resolved: Read, names: Names): Either<Stor
   return placed(event, log, seq, hashOf(link), names)
 }
 
-const hashOf = (link: Kept): Uint8Array => {
+/** The chain's hash at a link; empty when it has none. */
+export const hashOf = (link: Kept): Uint8Array => {
   const metadata = parseObject<LinkMetadata>(link.metadata)
   return Buffer.from(typeof metadata?.hash === 'string' ? metadata.hash : '', 'hex')
 }

@@ -179,7 +179,8 @@ const isFree = async (link: Link, log: LogName, last: Kept, names: Names): Promi
     await new Promise((resolve) => setTimeout(resolve, WATCH_STEP_MS))
     const server = await readLast(link, names.server(log))
     if (E.isLeft(server)) return server
-    if (server.right?.type === STOPPED) return E.right(true) // the caller takes the name after the event before: a conflict
+    // The caller then takes the name after the event before this one, meets it, and looks again.
+    if (server.right?.type === STOPPED) return E.right(true)
     const beaten = await readLast(link, names.heartbeat(log))
     if (E.isLeft(beaten)) return beaten
     if (beaten.right?.revision !== heartbeat.right?.revision) return E.right(false)

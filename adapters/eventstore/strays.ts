@@ -23,8 +23,8 @@ export interface Look {
 }
 
 /**
- * Events of the server `log` after position `from` in `$all` that an earlier start than `opening` appended. All that such
- * a start appended before the last entry of its log is entered; so from there on these are strays.
+ * Events of the server `log` after position `from` in `$all` that an earlier start than `opening` appended. All that
+ * such a start appended before the last entry of its log is entered; so from there on these are strays.
  */
 export const findStrays = async (
   link: Link,

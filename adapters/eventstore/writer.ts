@@ -6,17 +6,17 @@
  * 2. Those that were appended are entered in the stream `log/<server>`, as links and in one append, with the log's last
  *    revision expected. Only then is anybody told.
  *
- * Why links of their own and not a position and a hash in the event: an event cannot be changed, and its position in a
- * gapless log depends on who loses beside it. Why not the one order of `$all`: checkpoints, the chain and the rest of the
- * service know logs by server, and a log that is a stream gives all of that with plain reads: position = revision + 1,
- * head = last event, a second process under the same name = a wrong expected revision. Why not the atomic append to many
- * streams: it needs KurrentDB 25.1, and a loser undoes the whole batch.
+ * Why links of their own and not a position and a hash in the event: an event cannot be changed, and its position in
+ * a gapless log depends on who loses beside it. Why not the one order of `$all`: checkpoints, the chain and the rest
+ * of the service know logs by server, and a log that is a stream gives all of that with plain reads: position =
+ * revision + 1, head = last event, a second process under the same name = a wrong expected revision. Why not the
+ * atomic append to many streams: it needs KurrentDB 25.1, and a loser undoes the whole batch.
  *
  * What dies between the steps leaves events without entries (see strays.ts); the next start under the name enters them.
  *
- * Every sending has an id of its own, and a second sending of the same has the same id, so that the database takes it for
- * what it is. Ids made from log, stream and revision would be worse: two different events that one server proposed
- * for one revision, before and after a crash, would be taken for one.
+ * Every sending has an id of its own, and a second sending of the same has the same id, so that the database takes
+ * it for what it is. Ids made from log, stream and revision would be worse: two different events that one server
+ * proposed for one revision, before and after a crash, would be taken for one.
  */
 import { randomUUID } from 'node:crypto'
 import type { AppendResult, EventData, KurrentDBClient } from '@kurrent/kurrentdb-client'
@@ -51,6 +51,8 @@ const LATE_MS = 5_000
 interface Sending {
   readonly proposal: Proposal
   readonly id: string
+  /** The event as it is sent, again and again if need be. */
+  readonly event: EventData
   /** What became of it; undefined as long as that is not known. */
   fate: 'appended' | { readonly actual: Revision } | undefined
   /** It was sent, and nobody knows what became of that. */
@@ -133,9 +135,9 @@ export const makeLogWriter = (link: Link, self: LogIdentity, names: Names, start
 
   /** Finds out what became of one event, sending it again if need be. Gives what stood in the way. */
   const settleSending = async (sending: Sending): Promise<Failure | undefined> => {
-    const { proposal, id } = sending
-    const { stream, expected } = proposal
-    const sent = await send(link, names.lease(stream), [leaseEvent(proposal, log, opening.revision, id)], expected)
+    const { id, event } = sending
+    const { stream, expected } = sending.proposal
+    const sent = await send(link, names.lease(stream), [event], expected)
     if (E.isRight(sent)) {
       sending.fate = 'appended'
       return undefined
@@ -255,12 +257,11 @@ export const makeLogWriter = (link: Link, self: LogIdentity, names: Names, start
       if (E.isLeft(confirmed)) return confirmed.left._tag === 'LogTaken' ? stop(confirmed.left) : confirmed
       confirmedAt = performance.now()
     }
-    const sendings = batch.map((proposal): Sending => ({
-      proposal,
-      id: randomUUID(),
-      fate: undefined,
-      isDoubtful: false,
-    }))
+    const sendings = batch.map((proposal, place): Sending => {
+      const id = randomUUID()
+      const event = leaseEvent(proposal, { log, opening: opening.revision, after: head.seq, place }, id)
+      return { proposal, id, event, fate: undefined, isDoubtful: false }
+    })
     return drive({ sendings, entering: undefined })
   }
 

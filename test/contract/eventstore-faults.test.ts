@@ -1,4 +1,4 @@
-/** Faults of EventStoreDB: lost connections, and what only this store can suffer. On the test double of its protocol. */
+/** Faults of EventStoreDB: lost connections, and what only this store can suffer. On the double of its protocol. */
 import { randomUUID } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -166,6 +166,18 @@ describe('eventstore (test double of the wire protocol)', () => {
       plant(node, 'log/alpha', '$>', `0@${streamAt(40)}`)
       expect(await must(store.append(claims(10, 2)))).toMatchObject([{ seq: 3 }, { seq: 4 }])
     })
+  })
+
+  it('shows the events of a stream with their places in the logs, losers beside them or not', async () => {
+    const node = await startNode()
+    const [a, b] = [await open(node), await open(node, 'beta')]
+    await must(b.append(claims(0, 2)))
+    await must(a.append(claims(0, 4)))
+    await must(b.append(batchOf(claim(streamAt(9)), claim(streamAt(3), 0))))
+    const seen = await must(a.readStream(streamAt(3), 0, 10))
+    const logs = [...(await must(a.readLog('alpha', 0, 10))), ...(await must(a.readLog('beta', 0, 10)))]
+    expect(seen.map(({ log, seq }) => `${log}/${seq}`)).toEqual(['alpha/2', 'beta/4'])
+    expect(seen).toEqual(logs.filter(({ stream }) => stream === streamAt(3)))
   })
 
   it('looks who has the name before it writes after a long sleep', async () => {

@@ -1,4 +1,4 @@
-/** Between the messages of the wire protocol, as the client package generates them from its .proto files, and values. */
+/** Between the messages of the wire protocol, as the client package generates them from .proto files, and values. */
 import any from 'google-protobuf/google/protobuf/any_pb.js'
 import empty from 'google-protobuf/google/protobuf/empty_pb.js'
 import shared from '@kurrent/kurrentdb-client/generated/kurrentdb/protocols/v1/shared_pb.js'

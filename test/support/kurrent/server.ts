@@ -1,10 +1,10 @@
 /**
- * A test double of EventStoreDB / KurrentDB that speaks the real wire protocol: gRPC over HTTP/2 with the messages that
- * the client package generates from the database's .proto files, so that the client is used as it is. It keeps
+ * A test double of EventStoreDB / KurrentDB that speaks the real wire protocol: gRPC over HTTP/2 with the messages
+ * that the client package generates from the database's .proto files, so that the client is used as it is. It keeps
  * everything in memory and follows the documented rules for append, batch append, reads of streams and of `$all`,
  * subscriptions, server features and gossip. It is one node or several in front of one memory, without replication,
- * more than one user, access rules, scavenging or persistent subscriptions. What passes here has been seen to pass this double, and
- * no more: the same suites run against a real server when EVENTSTORE_URL names one.
+ * more than one user, access rules, scavenging or persistent subscriptions. What passes here has been seen to pass
+ * this double, and no more: the same suites run against a real server when EVENTSTORE_URL names one.
  */
 import { randomUUID } from 'node:crypto'
 import { Metadata, Server, ServerCredentials, status } from '@grpc/grpc-js'
