@@ -42,12 +42,14 @@ let made = 0
 export class Lab {
   readonly #undo: { readonly what: string; readonly act: () => Promise<unknown> }[] = []
 
-  /** Opens an empty lab. Removes namespaces that a killed test run left behind: those of processes that are gone. */
+  /** Opens an empty lab. Removes the empty namespaces that a killed test run left behind. */
   static async open(): Promise<Lab> {
     const names = existsSync('/run/netns') ? readdirSync('/run/netns') : []
     for (const name of names) {
       const owner = /^ll-(\d+)-/.exec(name)?.[1]
-      if (owner !== undefined && !isAlive(Number(owner))) await removeNamespace(name)
+      if (owner === undefined || isAlive(Number(owner))) continue
+      // One in which something still runs is left alone: that may be somebody's after all.
+      if ((await pidsIn(name)).length === 0) await run(['ip', 'netns', 'del', name])
     }
     return new Lab()
   }
