@@ -66,7 +66,7 @@ describe('what is refused', () => {
     [of('uint16'), '1.5', 'is not a uint16'],
     [of('uint32'), '4294967296', 'is not a uint32'],
     [of('int8'), '128', 'from -128 to 127'],
-    [of('int16'), '0x10', 'is not a int16'],
+    [of('int16'), '0xg0', 'is not a int16'],
     [of('int32'), '', 'takes 1 value (int32) and 0 are given'],
     [of('ipv4-address'), '198.51.100', 'is not an IPv4 address'],
     [of('ipv4-address'), '198.51.100.256', 'is not an IPv4 address'],
