@@ -1,0 +1,267 @@
+/**
+ * One connection to the database of the lease tables, made when it is needed and made anew after it was lost. What is
+ * sent twice does no harm here: the checkpoint lets a batch pass once.
+ */
+import { connect } from 'node:net'
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import * as E from 'fp-ts/lib/Either.js'
+import type { Either } from 'fp-ts/lib/Either.js'
+import { createConnection } from 'mysql2'
+import type { Connection as Driver, SslOptions } from 'mysql2'
+import type { ReadError } from '../../domain/event-store.ts'
+
+/** A MySQL or MariaDB database that holds, or is to hold, lease tables. */
+export interface MysqlTablesOptions {
+  /** In order of preference; the first that accepts writes is used. `/…` is the path of a Unix socket. */
+  readonly hosts: ReadonlyArray<{ readonly host: string; readonly port: number }>
+  readonly database: string
+  readonly user: string
+  readonly password?: string | undefined
+  /** As node:tls takes it; none is a plain connection. */
+  readonly tls?: TlsOptions | undefined
+  /** Until a connection stands. Default 1,000. */
+  readonly connectTimeoutMs?: number | undefined
+  /** Until a batch is answered. Default 5,000: nothing waits for it. */
+  readonly statementTimeoutMs?: number | undefined
+}
+
+const CONNECT_TIMEOUT_MS = 1_000
+const STATEMENT_TIMEOUT_MS = 5_000
+const RETRIES_MAX = 8
+
+/** A row as octets of the texts of its columns; null for NULL. */
+export type Row = ReadonlyArray<Buffer | null>
+
+/** The statements of one unit of work. Each rejects when the database does not do it. */
+export interface Statements {
+  readonly rows: (text: string, parameters?: ReadonlyArray<string | number>) => Promise<ReadonlyArray<Row>>
+  /** Sends several statements in one text; gives the rows of the last. */
+  readonly lastRows: (text: string, parameters?: ReadonlyArray<string | number>) => Promise<ReadonlyArray<Row>>
+  /** Hands the rows on as they come off the wire and keeps none. `onRow` must not throw. */
+  readonly stream: (text: string, onRow: (row: Row) => void) => Promise<void>
+}
+
+/** A connection and its deadline. */
+export interface Connection {
+  /**
+   * Runs `act` and gives what it gave, or why the database did not do it; once more when it lost a race to another
+   * transaction. One that is late loses the connection; with `progress`, a number that changes while all is well,
+   * late is only who stands still.
+   */
+  readonly run: <A>(
+    act: (statements: Statements) => Promise<A>,
+    progress?: () => number,
+  ) => Promise<Either<ReadError, A>>
+  readonly close: () => Promise<void>
+}
+
+/** `MySQL host:port,host:port/database`, for messages. */
+export const whereText = ({ hosts, database }: MysqlTablesOptions): string =>
+  `MySQL ${hosts.map(({ host, port }) => (host.startsWith('/') ? host : `${host}:${port}`)).join(',')}/${database}`
+
+/** A driver's connection whose end is in our hands: the driver's own way to close waits for a server that is frozen. */
+interface Wire extends Statements {
+  readonly isOpen: () => boolean
+  readonly drop: (reason: Error) => void
+  readonly close: () => Promise<void>
+}
+
+/** A connection to the first host that accepts writes. Nothing is opened before the first statement. */
+export const makeConnection = (options: MysqlTablesOptions): Connection => {
+  const where = whereText(options)
+  const silenceMs = options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS
+  let wire: Wire | undefined
+  let closed = false
+
+  const connected = async (): Promise<Wire> => {
+    if (wire?.isOpen()) return wire
+    const reasons: Error[] = []
+    for (const host of options.hosts) {
+      try {
+        wire = await openWire(options, host)
+        return wire
+      } catch (error) {
+        reasons.push(error as Error)
+      }
+    }
+    throw reasons.length === 1 ? reasons[0] : new Error(reasons.map(({ message }) => message).join('; '))
+  }
+
+  const attempt = async <A>(act: (statements: Statements) => Promise<A>, progress: () => number): Promise<A> => {
+    const standing = await connected()
+    let late: NodeJS.Timeout | undefined
+    const watch = (before: number): void => {
+      late = setTimeout(() => {
+        const now = progress()
+        if (now !== before) return watch(now)
+        standing.drop(new Error(`no answer within ${silenceMs} ms`))
+      }, silenceMs)
+    }
+    watch(progress())
+    try {
+      return await act(standing)
+    } catch (error) {
+      // What was begun must not stay open, or the next unit of work would be a part of it.
+      if (standing.isOpen()) await standing.rows('ROLLBACK').catch(() => standing.drop(error as Error))
+      throw error
+    } finally {
+      clearTimeout(late)
+    }
+  }
+
+  return {
+    run: async (act, progress = () => 0) => {
+      for (let attempts = 1; ; attempts++) {
+        if (closed) return E.left({ _tag: 'StoreUnavailable', reason: `${where}: the connection was closed` })
+        try {
+          return E.right(await attempt(act, progress))
+        } catch (error) {
+          if (errnoOf(error) === DEADLOCK && attempts <= RETRIES_MAX) continue
+          return E.left(toReadError(where, error))
+        }
+      }
+    },
+    close: async () => {
+      closed = true
+      await wire?.close()
+    },
+  }
+}
+
+const openWire = async (options: MysqlTablesOptions, host: MysqlTablesOptions['hosts'][number]): Promise<Wire> => {
+  const wire = makeWire(options, host)
+  const connectMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS
+  const late = setTimeout(() => wire.drop(new Error(`no connection within ${connectMs} ms`)), connectMs)
+  try {
+    const shown = await wire.rows(VARIABLES)
+    const variables = new Map(shown.map(([name, value]) => [name?.toString(), value?.toString()]))
+    if (variables.get('read_only') !== 'OFF' || variables.get('super_read_only') === 'ON') {
+      throw new Error(`${host.host}:${host.port} is read-only`)
+    }
+    await wire.rows(
+      `SET SESSION ${SETTINGS}${variables.get('wsrep_on') === 'ON' ? ', SESSION wsrep_sync_wait = 1' : ''}`,
+    )
+    await wire.rows('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED')
+    return wire
+  } catch (error) {
+    wire.drop(error as Error)
+    throw error
+  } finally {
+    clearTimeout(late)
+  }
+}
+
+const VARIABLES = `
+SHOW VARIABLES
+WHERE Variable_name IN ('read_only', 'super_read_only', 'wsrep_on')`
+
+const SETTINGS = [
+  `sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ENGINE_SUBSTITUTION'`,
+  `SESSION time_zone = '+00:00'`,
+  `SESSION autocommit = 1`,
+  `SESSION innodb_lock_wait_timeout = 5`,
+].join(', ')
+
+const makeWire = (options: MysqlTablesOptions, host: MysqlTablesOptions['hosts'][number]): Wire => {
+  const socket = host.host.startsWith('/') ? connect(host.host) : connect(host.port, host.host)
+  socket.setNoDelay(true)
+  const waiting = new Set<(reason: Error) => void>()
+  let open = true
+  const gone = (reason: Error): void => {
+    open = false
+    for (const each of [...waiting]) each(reason)
+  }
+  const driver: Driver = createConnection({
+    stream: socket,
+    host: host.host,
+    port: host.port,
+    database: options.database,
+    user: options.user,
+    password: options.password ?? '',
+    charset: 'utf8mb4_bin',
+    ...(options.tls === undefined ? {} : { ssl: sslOf(options.tls) }),
+    connectTimeout: 0,
+    rowsAsArray: true,
+    supportBigNumbers: true,
+    bigNumberStrings: true,
+    multipleStatements: true, // a batch goes in one text
+    flags: ['-LOCAL_FILES'],
+  })
+  const drop = (reason: Error): void => {
+    socket.destroy()
+    gone(reason)
+  }
+  driver.on('error', drop)
+  socket.on('close', () => gone(new Error('the connection was lost')))
+
+  /** Rejects also when the connection goes, which the driver does not always say. */
+  const guarded = <A>(send: (resolve: (value: A) => void, reject: (reason: unknown) => void) => void): Promise<A> => {
+    const forgotten: { lost?: (reason: Error) => void } = {}
+    return new Promise<A>((resolve, reject) => {
+      if (!open) return reject(new Error('not connected'))
+      forgotten.lost = reject
+      waiting.add(reject)
+      send(resolve, reject)
+    }).finally(() => forgotten.lost && waiting.delete(forgotten.lost))
+  }
+
+  const sent = <A>(sql: string, parameters: ReadonlyArray<string | number> = [], read: (result: unknown) => A) =>
+    guarded<A>((resolve, reject) => {
+      driver.query({ sql, values: [...parameters], typeCast: false }, (error, result) =>
+        error ? reject(error) : resolve(read(result)),
+      )
+    })
+
+  return {
+    isOpen: () => open,
+    drop,
+    rows: (sql, parameters) => sent(sql, parameters, (result) => result as ReadonlyArray<Row>),
+    lastRows: (sql, parameters) =>
+      sent(sql, parameters, (results) => (results as ReadonlyArray<unknown>).at(-1) as ReadonlyArray<Row>),
+    stream: (sql, onRow) =>
+      guarded((resolve, reject) => {
+        driver
+          .query({ sql, typeCast: false })
+          .on('error', reject)
+          .on('result', (row: unknown) => onRow(row as Row))
+          .on('end', () => resolve(undefined))
+      }),
+    close: () =>
+      new Promise((resolve) => {
+        if (!open) return resolve()
+        const late = setTimeout(() => drop(new Error('closed')), 1_000)
+        waiting.add(() => {
+          clearTimeout(late)
+          resolve()
+        })
+        driver.end()
+      }),
+  }
+}
+
+const sslOf = (tls: TlsOptions): SslOptions => ({
+  ...(tls as SslOptions),
+  rejectUnauthorized: tls.rejectUnauthorized ?? true,
+  verifyIdentity: tls.rejectUnauthorized !== false && tls.checkServerIdentity === undefined,
+})
+
+const DEADLOCK = 1213
+
+/** The server's number of an error; undefined when it is none of the server's. */
+const errnoOf = (error: unknown): number | undefined => {
+  const { sqlMessage, errno } = error as { sqlMessage?: string; errno?: number }
+  return sqlMessage === undefined || errno === undefined || errno <= 0 ? undefined : errno
+}
+
+/** What no waiting helps against: privileges, a database, table or column that is not there, a value that does not fit. */
+const LASTING = [1044, 1045, 1048, 1049, 1054, 1064, 1136, 1142, 1143, 1146, 1153, 1264, 1292, 1366, 1406, 3141, 4038]
+
+/** Nothing that the driver throws is passed on but its text: its errors carry the statement with them. */
+const toReadError = (where: string, error: unknown): ReadError => {
+  const { message = String(error), sqlMessage } = error as { message?: string; sqlMessage?: string }
+  const errno = errnoOf(error)
+  const reason = `${where}: ${(sqlMessage ?? message).slice(0, 200)}${errno === undefined ? '' : ` (error ${errno})`}`
+  return errno !== undefined && LASTING.includes(errno)
+    ? { _tag: 'StoreUnusable', reason }
+    : { _tag: 'StoreUnavailable', reason }
+}
