@@ -139,7 +139,6 @@ const remember = async (link: Link, stream: string, value: string): Promise<Eith
   const written = await link.call((client) =>
     client.appendToStream(stream, event, {
       streamState: 'no_stream',
-      deadline: link.callTimeoutMs,
       requiresLeader: true,
     }),
   )

@@ -67,7 +67,7 @@ export const readHead = async (
  */
 export const readClock = async (link: Link, names: Names): Promise<Either<Failure, Instant>> => {
   const written = await link.call((client) =>
-    client.appendToStream(names.clock, jsonEvent({ type: 'ClockRead', data: {} }), { deadline: link.callTimeoutMs }),
+    client.appendToStream(names.clock, jsonEvent({ type: 'ClockRead', data: {} })),
   )
   if (E.isLeft(written)) return written
   const found = await readForwards(link, names.clock, Number(written.right.nextExpectedRevision), 1)

@@ -71,7 +71,7 @@ export const beat = async (
 ): Promise<Either<Failure, void>> => {
   const event = jsonEvent({ type: 'Heartbeat', data: { identity, info } })
   const written = await link.call((client) =>
-    client.appendToStream(names.heartbeat(log), event, { deadline: link.callTimeoutMs, requiresLeader: true }),
+    client.appendToStream(names.heartbeat(log), event, { requiresLeader: true }),
   )
   return E.map(() => undefined)(written)
 }
@@ -89,7 +89,6 @@ export const leave = async (
   await link.call((client) =>
     client.appendToStream(names.server(log), event, {
       streamState: BigInt(opening.revision),
-      deadline: link.callTimeoutMs,
       requiresLeader: true,
     }),
   )
@@ -140,9 +139,7 @@ const enter = async (link: Link, log: LogName, identity: string, names: Names): 
   const beaten = await beat(link, log, identity, '', names)
   if (E.isLeft(beaten)) return beaten
   const event = jsonEvent({ type: 'ServerEntered', data: { name: log } })
-  const entered = await link.call((client) =>
-    client.appendToStream(names.servers, event, { deadline: link.callTimeoutMs, requiresLeader: true }),
-  )
+  const entered = await link.call((client) => client.appendToStream(names.servers, event, { requiresLeader: true }))
   return E.map(() => undefined)(entered)
 }
 
@@ -158,7 +155,6 @@ const take = async (
   const taken = await link.call((client) =>
     client.appendToStream(names.server(log), event, {
       streamState: before === undefined ? 'no_stream' : before.revision,
-      deadline: link.callTimeoutMs,
       requiresLeader: true,
     }),
   )

@@ -19,48 +19,34 @@
  * proposed for one revision, before and after a crash, would be taken for one.
  */
 import { randomUUID } from 'node:crypto'
-import type { AppendResult, EventData, KurrentDBClient } from '@kurrent/kurrentdb-client'
+import type { EventData } from '@kurrent/kurrentdb-client'
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type { ReadonlyNonEmptyArray } from 'fp-ts/lib/ReadonlyNonEmptyArray.js'
-import { NO_STREAM } from '../../domain/event-store.ts'
-import type { AppendError, LogName, Outcome, Proposal, Revision, Stored } from '../../domain/event-store.ts'
+import type { AppendError, LogName, Outcome, Proposal, Stored } from '../../domain/event-store.ts'
 import { sealAll } from '../chain.ts'
 import type { Head } from '../chain.ts'
 import { toReadError } from './failure.ts'
 import type { Failure } from './failure.ts'
 import type { Link } from './link.ts'
 import type { Names } from './names.ts'
-import { readForwards, readHead } from './reader.ts'
+import { readHead } from './reader.ts'
 import { leaseEvent, linkEvent } from './records.ts'
 import { confirmName, FRESH_MS } from './registration.ts'
 import type { Opening } from './registration.ts'
+import { send, settleSendings } from './sending.ts'
+import type { Sending } from './sending.ts'
 import { entriesOf, findStrays } from './strays.ts'
 
-/**
- * Events on their way at a time. A Node stream of objects takes 16 before it asks its writer to wait, and when the
- * connection breaks while it has one wait, this client (1.3) rejects a promise that nobody can catch.
- */
-const IN_FLIGHT_MAX = 12
 /** How often entries are chained anew because a predecessor's last entries came between. */
 const ATTEMPTS_MAX = 5
-/** How long after a start an append of the process before it may still arrive. ms */
-const LATE_MS = 5_000
-
-/** An event on its way to the stream of its lease. */
-interface Sending {
-  readonly proposal: Proposal
-  readonly id: string
-  /** The event as it is sent, again and again if need be. */
-  readonly event: EventData
-  /** What became of it; undefined as long as that is not known. */
-  fate: 'appended' | { readonly actual: Revision } | undefined
-  /** It was sent, and nobody knows what became of that. */
-  isDoubtful: boolean
-}
+/** How long after a start an append of the process before it may still be carried out: more than its deadline. ms */
+const LATE_MS = 15_000
 
 /** Entries on their way to the log. */
 interface Entering {
+  /** What they are chained to. */
+  readonly base: Head
   readonly entries: ReadonlyArray<Stored>
   readonly links: EventData[]
 }
@@ -92,21 +78,25 @@ export interface LogWriter {
   readonly isClean: () => boolean
 }
 
-const stateOf = (expected: Revision): 'no_stream' | bigint => (expected === NO_STREAM ? 'no_stream' : BigInt(expected))
+const enteringOf = (base: Head, entries: ReadonlyArray<Stored>, names: Names): Entering => ({
+  base,
+  entries,
+  links: entries.map((entry) => linkEvent(entry, names)),
+})
 
-const send = (
-  link: Link,
-  stream: string,
-  events: EventData[],
-  expected: Revision,
-): Promise<Either<Failure, AppendResult>> =>
-  link.call((client: KurrentDBClient) =>
-    client.appendToStream(stream, events, {
-      streamState: stateOf(expected),
-      deadline: link.callTimeoutMs,
-      requiresLeader: true,
-    }),
-  )
+/** Whether something of a batch is in the streams, or may yet be. */
+const isThere = ({ sendings }: Flight): boolean =>
+  sendings.some(({ fate, isDoubtful }) => fate === 'appended' || (fate === undefined && isDoubtful))
+
+/** The outcomes of a batch that is settled and entered, in its order. */
+const outcomesOf = ({ sendings, entering }: Flight): ReadonlyNonEmptyArray<Outcome> => {
+  const seqs = new Map(entering?.entries.map(({ stream, seq }) => [stream, seq]))
+  const outcomes = sendings.map(({ proposal: { stream, expected }, fate }): Outcome => {
+    if (typeof fate === 'object') return { _tag: 'WrongExpectedRevision', actual: fate.actual }
+    return { _tag: 'Appended', revision: expected + 1, seq: seqs.get(stream) ?? 0 }
+  })
+  return outcomes as unknown as ReadonlyNonEmptyArray<Outcome>
+}
 
 /** Appends over `link`, from `start` on; call `enterStrays` before the first append. */
 export const makeLogWriter = (link: Link, self: LogIdentity, names: Names, start: Head): LogWriter => {
@@ -118,6 +108,8 @@ export const makeLogWriter = (link: Link, self: LogIdentity, names: Names, start
   let confirmedAt = openedAt
   let looks = 0
   let lookFrom = 0n
+  let lookedTo = 0n
+  let strays: Entering | undefined
   let queue: Promise<unknown> = Promise.resolve()
 
   /** One at a time: an append, or a look for strays. */
@@ -133,69 +125,28 @@ export const makeLogWriter = (link: Link, self: LogIdentity, names: Names, start
     return E.left(error)
   }
 
-  /** Finds out what became of one event, sending it again if need be. Gives what stood in the way. */
-  const settleSending = async (sending: Sending): Promise<Failure | undefined> => {
-    const { id, event } = sending
-    const { stream, expected } = sending.proposal
-    const sent = await send(link, names.lease(stream), [event], expected)
-    if (E.isRight(sent)) {
-      sending.fate = 'appended'
-      return undefined
-    }
-    if (sent.left._tag === 'Lost') sending.isDoubtful = true
-    if (sent.left._tag !== 'Conflict') return sent.left
-    const { actual } = sent.left
-    if (!sending.isDoubtful) {
-      sending.fate = { actual }
-      return undefined
-    }
-    // What it met may be its own first sending.
-    const there = await readForwards(link, names.lease(stream), expected + 1, 1)
-    if (E.isLeft(there)) return there.left
-    sending.fate = there.right[0]?.event?.id === id ? 'appended' : { actual }
-    return undefined
+  const advance = ({ seq, hash }: Stored): void => {
+    if (seq > head.seq) head = { seq, hash }
   }
-
-  /** Settles all events of a flight, a few at a time; what stood in the way, by event. */
-  const settleSendings = async (sendings: ReadonlyArray<Sending>): Promise<ReadonlyArray<Failure>> => {
-    const failures: Failure[] = []
-    let next = 0
-    const work = async (): Promise<void> => {
-      // After the first failure the rest is left for later: it would fare alike, and somebody waits.
-      while (next < sendings.length && failures.length === 0) {
-        const failure = await settleSending(sendings[next++] as Sending)
-        if (failure !== undefined) failures.push(failure)
-      }
-    }
-    await Promise.all(Array.from({ length: Math.min(IN_FLIGHT_MAX, sendings.length) }, work))
-    return failures
-  }
-
-  const depart = (entries: ReadonlyArray<Stored>): Entering => ({
-    entries,
-    links: entries.map((entry) => linkEvent(entry, names)),
-  })
 
   /**
    * Enters in the log; gives 'conflict' when something else stands there and this start has the name: then `head` is
    * the new end of the log.
    */
-  const enter = async ({
-    entries,
-    links,
-  }: Entering): Promise<Either<AppendError | Failure, 'entered' | 'conflict'>> => {
+  const enter = async (entering: Entering): Promise<Either<AppendError | Failure, 'entered' | 'conflict'>> => {
+    const { base, entries, links } = entering
     const last = entries.at(-1) as Stored
-    const sent = await send(link, names.log(log), links, head.seq - 1)
+    const sent = await send(link, names.log(log), links, base.seq - 1)
     if (E.isRight(sent)) {
-      head = { seq: last.seq, hash: last.hash }
+      advance(last)
       confirmedAt = performance.now()
       return E.right('entered')
     }
     if (sent.left._tag !== 'Conflict') return sent
-    const there = await link.read({ stream: names.log(log), from: head.seq, countMax: 1 })
+    const there = await link.read({ stream: names.log(log), from: base.seq, countMax: 1 })
     if (E.isLeft(there)) return there
     if (there.right[0]?.event?.id === links[0]?.id) {
-      head = { seq: last.seq, hash: last.hash }
+      advance(last)
       return E.right('entered')
     }
     const confirmed = await confirmName(link, log, opening, names)
@@ -213,22 +164,19 @@ export const makeLogWriter = (link: Link, self: LogIdentity, names: Names, start
     const { _tag, reason } = failure
     if (_tag === 'Refused' || _tag === 'StoreUnusable') return stop({ _tag: 'StoreUnusable', reason })
     const isFirst = unsettled === undefined
-    const isThere = flight.sendings.some(
-      ({ fate, isDoubtful }) => fate === 'appended' || (fate === undefined && isDoubtful),
-    )
-    if (isFirst && !isThere) return E.left({ _tag: 'StoreUnavailable', reason })
+    if (isFirst && !isThere(flight)) return E.left({ _tag: 'StoreUnavailable', reason })
     unsettled = flight
     return E.left({ _tag: isFirst || _tag === 'Lost' ? 'OutcomeUnknown' : 'StoreUnavailable', reason })
   }
 
   const drive = async (flight: Flight): Promise<Outcomes> => {
-    const failures = await settleSendings(flight.sendings.filter(({ fate }) => fate === undefined))
+    const failures = await settleSendings(link, names, flight.sendings)
     const refused = failures.find(({ _tag }) => _tag === 'Refused')
     const failure = refused ?? failures.find(({ _tag }) => _tag === 'Lost') ?? failures[0]
     if (failure !== undefined) return giveUp(flight, failure)
     const appended = flight.sendings.filter(({ fate }) => fate === 'appended').map(({ proposal }) => proposal)
     for (let attempt = 1; appended.length > 0; attempt++) {
-      flight.entering ??= depart(sealAll(head, log, appended))
+      flight.entering ??= enteringOf(head, sealAll(head, log, appended), names)
       const entered = await enter(flight.entering)
       if (E.isLeft(entered)) return giveUp(flight, entered.left)
       if (entered.right === 'entered') break
@@ -238,13 +186,7 @@ export const makeLogWriter = (link: Link, self: LogIdentity, names: Names, start
       }
     }
     unsettled = undefined
-    const seqs = new Map(flight.entering?.entries.map(({ stream, seq }) => [stream, seq]))
-    const outcomes = flight.sendings.map(({ proposal, fate }): Outcome => {
-      const { stream, expected } = proposal
-      if (typeof fate === 'object') return { _tag: 'WrongExpectedRevision', actual: fate.actual }
-      return { _tag: 'Appended', revision: expected + 1, seq: seqs.get(stream) ?? 0 }
-    })
-    return E.right(outcomes as unknown as ReadonlyNonEmptyArray<Outcome>)
+    return E.right(outcomesOf(flight))
   }
 
   const append = async (batch: ReadonlyNonEmptyArray<Proposal>): Promise<Outcomes> => {
@@ -267,23 +209,37 @@ export const makeLogWriter = (link: Link, self: LogIdentity, names: Names, start
 
   const enterStrays = async (): Promise<Either<AppendError, void>> => {
     if (ended !== undefined) return E.left(ended)
+    if (unsettled !== undefined) return E.right(undefined)
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
-      const end = await readHead(link, log, names)
-      if (E.isLeft(end)) return end
-      if (looks === 0) lookFrom = end.right.position
-      const found = await findStrays(link, log, opening.revision, lookFrom, names)
-      if (E.isLeft(found)) return found
-      head = end.right.head
-      const entries = entriesOf(found.right.strays, log, head, names)
-      if (E.isLeft(entries)) return entries
-      const entered = entries.right.length === 0 ? E.right('entered') : await enter(depart(entries.right))
+      // What was sent before and not answered is sent again as it was: looked for anew it might be entered twice.
+      if (strays === undefined) {
+        const found = await look()
+        if (E.isLeft(found)) return found
+      }
+      const entered = strays === undefined ? E.right('entered') : await enter(strays)
       if (E.isLeft(entered)) return E.left(toAppendError(entered.left))
+      strays = undefined
       if (entered.right === 'conflict') continue
       looks++
-      lookFrom = found.right.end
+      lookFrom = lookedTo
       return E.right(undefined)
     }
     return E.left({ _tag: 'StoreUnavailable', reason: `${link.where}: others write the log of ${log}` })
+  }
+
+  /** Looks for strays, and chains them to the end of the log as it is now. */
+  const look = async (): Promise<Either<AppendError, void>> => {
+    const end = await readHead(link, log, names)
+    if (E.isLeft(end)) return end
+    if (looks === 0) lookFrom = end.right.position
+    const found = await findStrays(link, log, opening.revision, lookFrom, names)
+    if (E.isLeft(found)) return found
+    head = end.right.head
+    lookedTo = found.right.end
+    const entries = entriesOf(found.right.strays, log, head, names)
+    if (E.isLeft(entries)) return entries
+    strays = entries.right.length === 0 ? undefined : enteringOf(head, entries.right, names)
+    return E.right(undefined)
   }
 
   const isLate = (): boolean => performance.now() - openedAt > LATE_MS

@@ -130,10 +130,14 @@ describe('eventstore (test double of the wire protocol)', () => {
       await vi.waitFor(() => expect(node.database.last(streamAt(11))).toBe(0))
       await must(second.heartbeat(''))
       await expectLog(second, [0, 20].map(streamAt))
-      later(6_000)
+      later(16_000)
+      mishap = (append) => (isEntry(append) ? 'timeout' : undefined)
+      expect(await second.heartbeat('')()).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
+      mishap = () => undefined
+      await must(second.append(claims(30, 1)))
       await must(second.heartbeat(''))
       await must(second.heartbeat(''))
-      await expectLog(second, [0, 20, 10, 11].map(streamAt))
+      await expectLog(second, [0, 20, 10, 11, 30].map(streamAt))
     })
 
     it('another process takes the name: the server stops, and its events are entered by the other', async () => {
