@@ -9,6 +9,9 @@ export const isTransient = (failure: Failure): boolean =>
 /** The host has become read-only: another one must be found. SQLSTATE 25006. */
 export const isReadOnly = (failure: Failure): boolean => failure._tag === 'Refused' && failure.code === '25006'
 
+/** Ours, in the place of an SQLSTATE: the host lacks events that were committed. */
+export const EVENTS_LOST = 'LLOST'
+
 /**
  * SQLSTATE classes after which the same statement may succeed later, unchanged: connection, transaction state and
  * roll-back, resources, object in use, operator intervention, system.
@@ -20,5 +23,6 @@ export const toReadError = (failure: Failure): StoreUnavailable | StoreUnusable 
   if (failure._tag !== 'Refused' || PASSING_CLASSES.includes(failure.code.slice(0, 2))) {
     return { _tag: 'StoreUnavailable', reason: failure.reason }
   }
-  return { _tag: 'StoreUnusable', reason: `${failure.reason} (SQLSTATE ${failure.code})` }
+  const code = failure.code === EVENTS_LOST ? '' : ` (SQLSTATE ${failure.code})`
+  return { _tag: 'StoreUnusable', reason: failure.reason + code }
 }

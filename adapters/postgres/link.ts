@@ -4,6 +4,7 @@
  */
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
+import { isReadOnly } from './failure.ts'
 import type { PostgresOptions } from './options.ts'
 import { openSession } from './session.ts'
 import type { Failure, Parameter, RawRows, Rows, Session, SessionEvents } from './session.ts'
@@ -13,8 +14,6 @@ export interface Link {
   readonly queryRaw: (text: string, parameters?: ReadonlyArray<Parameter>) => Promise<Either<Failure, RawRows>>
   /** The session that stands, or a new one. */
   readonly session: () => Promise<Either<Failure, Session>>
-  /** Drops the connection; the next statement makes a new one. */
-  readonly drop: () => void
   readonly close: () => Promise<void>
 }
 
@@ -57,17 +56,19 @@ export const makeLink = (options: PostgresOptions, { writable, accept, events }:
     return opened
   }
 
+  /** Runs a statement on the session that stands; one that turns out to be read-only is left for another host. */
+  const on = async <A>(run: (session: Session) => Promise<Either<Failure, A>>): Promise<Either<Failure, A>> => {
+    const opened = await session()
+    if (E.isLeft(opened)) return opened
+    const result = await run(opened.right)
+    if (E.isLeft(result) && isReadOnly(result.left)) opened.right.drop()
+    return result
+  }
+
   return {
     session,
-    query: async (text, parameters) => {
-      const opened = await session()
-      return E.isLeft(opened) ? opened : opened.right.query(text, parameters)
-    },
-    queryRaw: async (text, parameters) => {
-      const opened = await session()
-      return E.isLeft(opened) ? opened : opened.right.queryRaw(text, parameters)
-    },
-    drop: () => current?.drop(),
+    query: (text, parameters) => on((opened) => opened.query(text, parameters)),
+    queryRaw: (text, parameters) => on((opened) => opened.queryRaw(text, parameters)),
     close: async () => {
       closed = true
       await connecting

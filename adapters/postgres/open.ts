@@ -18,8 +18,7 @@ import type { PostgresOptions } from './options.ts'
 import { CHANNEL, decoded, makeListeners, makeReader } from './reader.ts'
 import type { Listeners } from './reader.ts'
 import { register, takenBy } from './registration.ts'
-import { makeLogWriter, readHead } from './writer.ts'
-import type { LogWriter } from './writer.ts'
+import { LogWriter, readHead } from './writer.ts'
 
 const HEARTBEAT = `
 UPDATE writers
@@ -123,12 +122,12 @@ const openLog = async (
   const number = registered.right
   const head = await readHead(link, number)
   if (E.isLeft(head)) return head
-  const writer = makeLogWriter(link, { log, writer: number, identity }, head.right, makeNotifier(quick))
+  const writer = new LogWriter(link, { log, writer: number, identity }, head.right, makeNotifier(quick))
   const store: EventStore = {
     ...makeReader(pages, quick, listeners),
     log,
     append: (batch) => () => writer.append(batch),
-    settle: () => writer.settle,
+    settle: () => () => writer.settle(),
     heartbeat: (info) => async () => {
       const beat = decoded(await quick.query(HEARTBEAT, [number, identity, info]), (rows) => rows.length > 0)
       if (E.isLeft(beat)) return beat

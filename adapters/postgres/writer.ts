@@ -7,14 +7,16 @@
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type { ReadonlyNonEmptyArray } from 'fp-ts/lib/ReadonlyNonEmptyArray.js'
+import { NO_STREAM } from '../../domain/event-store.ts'
 import type { AppendError, LogName, Outcome, Proposal, ReadError, Stored } from '../../domain/event-store.ts'
 import { EMPTY_HEAD, sealAll } from '../chain.ts'
 import type { Head } from '../chain.ts'
-import { isReadOnly, isTransient, toReadError } from './failure.ts'
+import { EVENTS_LOST, isTransient, toReadError } from './failure.ts'
 import type { Link } from './link.ts'
+import { hostText } from './options.ts'
 import { decoded, safeInteger } from './reader.ts'
 import { takenBy } from './registration.ts'
-import type { Failure, Parameter, Rows, Session } from './session.ts'
+import type { Failure, Parameter, Session } from './session.ts'
 
 // A column of the batch is one text, cut at line feeds, which canonical JSON and stream names never hold: nothing is
 // escaped, and the statement is prepared once for batches of any size. In batches of 50 and 200 it is as quick as
@@ -85,12 +87,14 @@ const TRANSIENTS_MAX = 8
 /** A batch on its way: what was asked, what is known, and the events as they were sent. */
 interface Flight {
   readonly batch: ReadonlyNonEmptyArray<Proposal>
-  readonly outcomes: (Outcome | undefined)[]
-  /** Indices in the batch of what was sent, in the order of `sealed`. */
+  readonly outcomes: ReadonlyArray<Outcome | undefined>
+  /** Indices in the batch of what is sent, in the order of `sealed`. */
   readonly open: ReadonlyArray<number>
   readonly sealed: ReadonlyArray<Stored>
   /** It was sent before, and that sending may yet be committed. */
   readonly doubtful: boolean
+  /** The caller was told that the outcome is unknown, and comes back for it with `settle`. */
+  readonly awaited: boolean
 }
 
 type Outcomes = Either<AppendError, ReadonlyNonEmptyArray<Outcome>>
@@ -102,13 +106,6 @@ export interface LogIdentity {
   readonly identity: string
 }
 
-export interface LogWriter {
-  readonly append: (batch: ReadonlyNonEmptyArray<Proposal>) => Promise<Outcomes>
-  readonly settle: () => Promise<Outcomes>
-  /** Looks whether a host that was connected to anew still has what was committed. */
-  readonly acceptSession: (session: Session) => Promise<Either<Failure, void>>
-}
-
 /** The head of a log as the database has it. */
 export const readHead = async (
   link: { readonly query: Session['query'] },
@@ -118,155 +115,163 @@ export const readHead = async (
     row === undefined ? EMPTY_HEAD : { seq: safeInteger(row[0] ?? ''), hash: Buffer.from(row[1] ?? '', 'hex') },
   )
 
-/** Appends over `link`, from `head` on. `appended` is told after each commit. */
-export const makeLogWriter = (link: Link, self: LogIdentity, start: Head, appended: () => void): LogWriter => {
-  let head = start
-  let unsettled: Flight | undefined
-  let ended: AppendError | undefined
+/** Appends to one log over one link. One call at a time. */
+export class LogWriter {
+  readonly #link: Link
+  readonly #self: LogIdentity
+  readonly #appended: () => void
+  #head: Head
+  #unsettled: Flight | undefined
+  #ended: AppendError | undefined
 
-  const depart = (batch: Flight['batch'], outcomes: Flight['outcomes'], open: ReadonlyArray<number>): Flight => ({
-    batch,
-    outcomes,
-    open,
-    sealed: sealAll(
-      head,
-      self.log,
-      open.map((index) => batch[index] as Proposal),
-    ),
-    doubtful: false,
-  })
+  /** `head` is the last event of the log; `appended` is told after each commit. */
+  constructor(link: Link, self: LogIdentity, head: Head, appended: () => void) {
+    this.#link = link
+    this.#self = self
+    this.#head = head
+    this.#appended = appended
+  }
 
-  const arrive = (flight: Flight): Outcomes => {
+  /** See EventStore. */
+  async append(batch: ReadonlyNonEmptyArray<Proposal>): Promise<Outcomes> {
+    if (this.#ended !== undefined) return E.left(this.#ended)
+    if (this.#unsettled !== undefined) throw new Error('append: the batch before this one is not settled')
+    const all = batch.map((_, index) => index)
+    return this.#drive(this.#depart(batch, new Array<Outcome | undefined>(batch.length), all, false))
+  }
+
+  /** See EventStore. */
+  async settle(): Promise<Outcomes> {
+    if (this.#ended !== undefined) return E.left(this.#ended)
+    const flight = this.#unsettled
+    if (flight === undefined) throw new Error('settle: no outcome is unknown')
+    const place = await this.#findOwn(flight)
+    if (E.isLeft(place)) return E.left(place.left)
+    if (place.right === 'ours') return this.#arrive(flight)
+    // Not there does not mean that it will not come: sent again, it meets the late one at the keys.
+    return this.#drive(flight)
+  }
+
+  /** Looks whether a host that was connected to anew still has what was committed. */
+  async acceptSession(session: Session): Promise<Either<Failure, void>> {
+    const { seq, hash } = this.#head
+    if (seq === 0) return E.right(undefined)
+    const found = await session.query(HASH_AT, [this.#self.writer, seq])
+    if (E.isLeft(found)) return found
+    if (found.right[0]?.[0] === Buffer.from(hash).toString('hex')) return E.right(undefined)
+    const reason = `PostgreSQL ${hostText(session.host)} lacks event ${this.#self.log}/${seq}, which was committed`
+    return E.left({ _tag: 'Refused', reason, code: EVENTS_LOST, constraint: '', column: '' })
+  }
+
+  /** The batch less what has its outcome already, numbered and chained from the head on. */
+  #depart(batch: Flight['batch'], outcomes: Flight['outcomes'], open: Flight['open'], awaited: boolean): Flight {
+    const proposals = open.map((index) => batch[index] as Proposal)
+    return { batch, outcomes, open, sealed: sealAll(this.#head, this.#self.log, proposals), doubtful: false, awaited }
+  }
+
+  /** Sends the batch, and what is left of it, until every proposal has its outcome. */
+  async #drive(first: Flight): Promise<Outcomes> {
+    const triesMax = TRANSIENTS_MAX + first.batch.length
+    let flight = first
+    for (let tries = 1; flight.open.length > 0; tries++) {
+      const sent = await this.#link.query(APPEND, parametersOf(this.#self.writer, flight.sealed))
+      if (E.isRight(sent)) break
+      if (isTransient(sent.left) && tries < TRANSIENTS_MAX) continue
+      if (!isConflict(sent.left) || tries >= triesMax) return this.#giveUp(flight, sent.left)
+      const next = await this.#afterConflict(flight, sent.left)
+      if (E.isLeft(next)) return next.left
+      flight = next.right
+    }
+    return this.#arrive(flight)
+  }
+
+  #arrive(flight: Flight): Outcomes {
     const outcomes = [...flight.outcomes]
     flight.open.forEach((index, at) => {
       const { revision, seq } = flight.sealed[at] as Stored
       outcomes[index] = { _tag: 'Appended', revision, seq }
     })
+    this.#unsettled = undefined
     const last = flight.sealed.at(-1)
-    if (last !== undefined) head = { seq: last.seq, hash: last.hash }
-    unsettled = undefined
-    if (last !== undefined) appended()
+    if (last !== undefined) {
+      this.#head = { seq: last.seq, hash: last.hash }
+      this.#appended()
+    }
     return E.right(outcomes as unknown as ReadonlyNonEmptyArray<Outcome>)
   }
 
-  /** Gives up for now: a doubtful batch stays to be settled, any other was certainly not written. */
-  const giveUp = (flight: Flight, failure: Failure): Outcomes => {
-    if (isReadOnly(failure)) link.drop()
-    if (failure._tag === 'Lost') {
-      unsettled = { ...flight, doubtful: true }
-      return E.left({ _tag: 'OutcomeUnknown', reason: failure.reason })
-    }
-    unsettled = flight.doubtful ? flight : undefined
-    return E.left(toReadError(failure))
+  /** Gives up for now. What the caller does not come back for was certainly not written. */
+  #giveUp(flight: Flight, failure: Failure): Outcomes {
+    if (failure._tag !== 'Lost') return this.#putOff(flight, toReadError(failure))
+    this.#unsettled = { ...flight, doubtful: true, awaited: true }
+    return E.left({ _tag: 'OutcomeUnknown', reason: failure.reason })
   }
 
-  const stop = (error: AppendError): Outcomes => {
-    unsettled = undefined
-    ended = error
+  #putOff(flight: Flight, error: ReadError): Outcomes {
+    this.#unsettled = flight.awaited ? flight : undefined
     return E.left(error)
   }
 
-  /** Sends the batch, and what is left of it, until every proposal has its outcome. */
-  const drive = async (first: Flight): Promise<Outcomes> => {
-    let flight = first
-    let transients = 0
-    while (flight.open.length > 0) {
-      const sent = await link.query(APPEND, parametersOf(self.writer, flight.sealed))
-      if (E.isRight(sent)) return arrive(flight)
-      if (isTransient(sent.left) && ++transients <= TRANSIENTS_MAX) continue
-      if (!isConflict(sent.left) || ++transients > TRANSIENTS_MAX + flight.batch.length)
-        return giveUp(flight, sent.left)
-      const next = await afterConflict(flight, sent.left)
-      if (E.isLeft(next)) return next.left
-      flight = next.right
-    }
-    return arrive(flight)
-  }
-
-  /** What to send next when one of the keys was broken; on the left, what the caller gets instead. */
-  const afterConflict = async (flight: Flight, conflict: Failure): Promise<Either<Outcomes, Flight>> => {
-    const place = await findOwn(flight)
-    if (E.isLeft(place)) return E.left(giveUpReading(flight, place.left))
-    if (place.right === 'ours') return E.left(arrive(flight))
-    if (flight.doubtful && isMissingPredecessor(conflict)) {
-      // Sent before and not refused then: the events that it follows were there.
-      const reason = `${conflict.reason}: events are missing that were there when the batch was first sent`
-      return E.left(stop({ _tag: 'StoreUnusable', reason }))
-    }
-    // Whether another event has one of its positions or one of its revisions: an earlier sending of this batch can
-    // never be committed any more. It may be numbered anew.
-    const certain = { ...flight, doubtful: false }
-    if (place.right === 'others') return afterTakenPosition(certain)
-    const streams = flight.open.map((index) => (flight.batch[index] as Proposal).stream)
-    const rows = await link.query(REVISIONS, [streams.join('\n')])
-    const revisions = decoded(
-      rows,
-      (found) => new Map(found.map(([stream, revision]) => [stream ?? '', safeInteger(revision ?? '')] as const)),
-    )
-    if (E.isLeft(revisions)) return E.left(giveUpReading(certain, revisions.left))
-    const outcomes = [...flight.outcomes]
-    const open = flight.open.filter((index) => {
-      const { stream, expected } = flight.batch[index] as Proposal
-      const actual = revisions.right.get(stream) ?? -1
-      if (actual !== expected) outcomes[index] = { _tag: 'WrongExpectedRevision', actual }
-      return actual === expected
-    })
-    return E.right(depart(flight.batch, outcomes, open))
-  }
-
-  /** Another event stands at a position of our log: the process that is registered under the name goes on. */
-  const afterTakenPosition = async (flight: Flight): Promise<Either<Outcomes, Flight>> => {
-    const owner = decoded(await link.query(OWNER, [self.writer]), ([row]) => row?.[0] ?? '')
-    if (E.isLeft(owner)) return E.left(giveUpReading(flight, owner.left))
-    if (owner.right !== self.identity) return E.left(stop(takenBy(self.log, owner.right)))
-    // We are: it was the last breath of the process that had the name before.
-    const found = await readHead(link, self.writer)
-    if (E.isLeft(found)) return E.left(giveUpReading(flight, found.left))
-    head = found.right
-    return E.right(depart(flight.batch, flight.outcomes, flight.open))
-  }
-
-  /** A read failed while a batch was being sorted out. Nothing was written unless it is doubtful. */
-  const giveUpReading = (flight: Flight, error: ReadError): Outcomes => {
-    unsettled = flight.doubtful ? flight : undefined
+  #end(error: AppendError): Outcomes {
+    this.#unsettled = undefined
+    this.#ended = error
     return E.left(error)
   }
 
   /** What stands where the batch was to stand. It is one statement, so its first event speaks for all. */
-  const findOwn = async (flight: Flight): Promise<Either<ReadError, 'ours' | 'others' | 'nothing'>> => {
+  async #findOwn(flight: Flight): Promise<Either<ReadError, 'ours' | 'others' | 'nothing'>> {
     const first = flight.sealed[0] as Stored
-    return decoded(await link.query(HASH_AT, [self.writer, first.seq]), (rows: Rows) => {
-      const hash = rows[0]?.[0]
-      if (hash === undefined) return 'nothing'
-      return hash === Buffer.from(first.hash).toString('hex') ? 'ours' : 'others'
+    return decoded(await this.#link.query(HASH_AT, [this.#self.writer, first.seq]), ([row]) => {
+      if (row === undefined) return 'nothing'
+      return row[0] === Buffer.from(first.hash).toString('hex') ? 'ours' : 'others'
     })
   }
 
-  return {
-    append: async (batch) => {
-      if (ended !== undefined) return E.left(ended)
-      if (unsettled !== undefined) throw new Error('append: the batch before this one is not settled')
-      const all = batch.map((_, index) => index)
-      return drive(depart(batch, new Array<Outcome | undefined>(batch.length), all))
-    },
-    settle: async () => {
-      if (ended !== undefined) return E.left(ended)
-      const flight = unsettled
-      if (flight === undefined) throw new Error('settle: no outcome is unknown')
-      const place = await findOwn(flight)
-      if (E.isLeft(place)) return E.left(place.left)
-      if (place.right === 'ours') return arrive(flight)
-      // Not there does not mean that it will not come: sent again, it meets the late one at the keys.
-      return drive(flight)
-    },
-    acceptSession: async (session) => {
-      if (head.seq === 0) return E.right(undefined)
-      const found = await session.query(HASH_AT, [self.writer, head.seq])
-      if (E.isLeft(found)) return found
-      if (found.right[0]?.[0] === Buffer.from(head.hash).toString('hex')) return E.right(undefined)
-      const reason = `PostgreSQL ${session.host.host} lacks event ${self.log}/${head.seq}, which was committed`
-      return E.left({ _tag: 'Refused', reason, code: 'LLOST', constraint: '', column: '' })
-    },
+  /** What to send next when one of the keys was broken; on the left, what the caller gets instead. */
+  async #afterConflict(flight: Flight, conflict: Failure): Promise<Either<Outcomes, Flight>> {
+    const place = await this.#findOwn(flight)
+    if (E.isLeft(place)) return E.left(this.#putOff(flight, place.left))
+    if (place.right === 'ours') return E.left(this.#arrive(flight))
+    if (flight.doubtful && isMissingPredecessor(conflict)) {
+      // Sent before and not refused then: the events that it follows were there.
+      const reason = `${conflict.reason}: events are missing that were there when the batch was first sent`
+      return E.left(this.#end({ _tag: 'StoreUnusable', reason }))
+    }
+    // Another event has one of its positions or one of its revisions for good, so an earlier sending of this batch
+    // can never be committed any more. It may be numbered anew.
+    const certain = { ...flight, doubtful: false }
+    return place.right === 'others' ? this.#afterTakenPosition(certain) : this.#withoutLosers(certain)
+  }
+
+  /** Another event stands at a position of our log: the process that is registered under the name goes on. */
+  async #afterTakenPosition(flight: Flight): Promise<Either<Outcomes, Flight>> {
+    const { log, writer, identity } = this.#self
+    const owner = decoded(await this.#link.query(OWNER, [writer]), ([row]) => row?.[0] ?? '')
+    if (E.isLeft(owner)) return E.left(this.#putOff(flight, owner.left))
+    if (owner.right !== identity) return E.left(this.#end(takenBy(log, owner.right)))
+    // We are: it was the last breath of the process that had the name before.
+    const found = await readHead(this.#link, writer)
+    if (E.isLeft(found)) return E.left(this.#putOff(flight, found.left))
+    this.#head = found.right
+    return E.right(this.#depart(flight.batch, flight.outcomes, flight.open, flight.awaited))
+  }
+
+  /** Reads where the streams of the batch stand, and answers those proposals that expected something else. */
+  async #withoutLosers(flight: Flight): Promise<Either<Outcomes, Flight>> {
+    const streams = flight.open.map((index) => (flight.batch[index] as Proposal).stream)
+    const revisions = decoded(
+      await this.#link.query(REVISIONS, [streams.join('\n')]),
+      (rows) => new Map(rows.map(([stream, revision]) => [stream ?? '', safeInteger(revision ?? '')] as const)),
+    )
+    if (E.isLeft(revisions)) return E.left(this.#putOff(flight, revisions.left))
+    const outcomes = [...flight.outcomes]
+    const open = flight.open.filter((index) => {
+      const { stream, expected } = flight.batch[index] as Proposal
+      const actual = revisions.right.get(stream) ?? NO_STREAM
+      if (actual !== expected) outcomes[index] = { _tag: 'WrongExpectedRevision', actual }
+      return actual === expected
+    })
+    return E.right(this.#depart(flight.batch, outcomes, open, flight.awaited))
   }
 }
 
