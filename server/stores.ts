@@ -1,24 +1,29 @@
 /** The databases of a configuration: the one place that chooses between kinds of store. */
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
-import { readFileSync } from 'node:fs'
-import type { ConnectionOptions } from 'node:tls'
+import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
 import { openEmbedded } from '../adapters/embedded/open.ts'
+import { openEventStore, openEventStoreReader } from '../adapters/eventstore/open.ts'
 import { makeMemoryLedger, openMemory, openMemoryReader } from '../adapters/memory/memory-store.ts'
+import { migrateMysql } from '../adapters/mysql/migration.ts'
+import { openMysql, openMysqlReader } from '../adapters/mysql/open.ts'
+import type { MysqlOptions } from '../adapters/mysql/options.ts'
 import { migratePostgres } from '../adapters/postgres/migration.ts'
 import { openPostgres, openPostgresReader } from '../adapters/postgres/open.ts'
 import type { PostgresOptions } from '../adapters/postgres/options.ts'
 import type { EventReader, EventStore } from '../domain/event-store.ts'
 import type { LeaseTables } from '../projections/lease-tables.ts'
+import { openMysqlTables } from '../projections/mysql/open.ts'
 import { openPostgresTables } from '../projections/postgres/open.ts'
-import type { Config, PasswordSource, ServerStore, StoreConfig, TlsConfig } from './config/model.ts'
+import type { Config, StoreConfig } from './config/model.ts'
+import { eventStoreOptions, mysqlOptions, postgresOptions, postgresText } from './store-options.ts'
 import type { Logger } from './logger.ts'
 
 /** The ledger and the tables that it is projected into; the tables beside the ledger come first. */
 export interface Stores {
   readonly store: EventStore
   readonly tables: ReadonlyArray<LeaseTables>
-  /** A connection string for queries, without password; undefined where the store cannot be queried. */
+  /** A connection string for queries, without password; undefined where there is nothing to query. */
   readonly connection: string | undefined
   /** Resolves, with one sentence, if the store has ended for good. */
   readonly failed: Promise<string>
@@ -32,9 +37,20 @@ export interface ReadStores {
   readonly close: () => Promise<void>
 }
 
-/** A database that is there, and how it ends. */
+/** The ledger for a command that writes. */
+export interface WriteStore {
+  readonly store: EventStore
+  readonly close: () => Promise<void>
+}
+
+type Opening<A> = TaskEither<{ readonly reason: string }, A>
+
+/** A database that is there, and what can be opened in it. */
 interface Database {
-  readonly postgres: PostgresOptions | undefined
+  readonly open: (log: string) => Opening<EventStore>
+  readonly openReader: () => Opening<EventReader>
+  /** The lease tables beside the ledger; undefined where the database can hold none. */
+  readonly openTables: (() => Opening<LeaseTables>) | undefined
   readonly connection: string | undefined
   readonly failed: Promise<string>
   readonly stop: () => Promise<void>
@@ -44,93 +60,123 @@ interface Database {
 export const openStores = async (config: Config, serverName: string, log: Logger): Promise<Either<string, Stores>> => {
   if (config.store._tag === 'embedded')
     log.info({ folder: config.ledger.dataFolder }, 'starting the embedded PostgreSQL')
-  const database = await reach(config, 'own')
-  if (E.isLeft(database)) return database
-  const { postgres, connection, failed, stop } = database.right
-  const tables = await openTables(config, postgres)
-  if (E.isLeft(tables)) {
-    await stop()
-    return tables
-  }
-  const opened = await openStore(postgres, serverName)
-  if (E.isLeft(opened)) {
-    await closeAll(tables.right)
-    await stop()
-    return opened
-  }
-  const store = opened.right
-  return E.right({
-    store,
-    tables: tables.right,
-    connection,
-    failed,
-    close: async () => {
-      await closeAll(tables.right)
-      await store.close()
-      await stop()
-    },
-  })
+  const opened = await openBoth(config, 'own', (database) => database.open(serverName))
+  if (E.isLeft(opened)) return opened
+  const { ledger: store, tables, database, close } = opened.right
+  return E.right({ store, tables, connection: database.connection, failed: database.failed, close })
 }
 
 /** Opens the ledger for reading, also while a server runs; starts the embedded database if it does not run. */
 export const openForReading = async (config: Config): Promise<Either<string, ReadStores>> => {
-  const database = await reach(config, 'share')
-  if (E.isLeft(database)) return database
-  const { postgres, stop } = database.right
-  const opened =
-    postgres === undefined
-      ? E.right(openMemoryReader(makeMemoryLedger(Date.now)))
-      : E.mapLeft(({ reason }: { reason: string }) => reason)(await openPostgresReader(postgres)())
-  if (E.isLeft(opened)) {
-    await stop()
-    return opened
-  }
-  const tables = await openTables(config, postgres)
-  if (E.isLeft(tables)) {
-    await opened.right.close()
-    await stop()
-    return tables
-  }
-  return E.right({
-    reader: opened.right,
-    tables: tables.right,
-    close: async () => {
-      await closeAll(tables.right)
-      await opened.right.close()
-      await stop()
-    },
-  })
+  const opened = await openBoth(config, 'share', (database) => database.openReader())
+  if (E.isLeft(opened)) return opened
+  const { ledger: reader, tables, close } = opened.right
+  return E.right({ reader, tables, close })
 }
 
 /** Opens the ledger for a command that writes, also while servers run. The name is that of the command's own log. */
-export const openWriter = async (
-  config: Config,
-  name: string,
-): Promise<Either<string, { readonly store: EventStore; readonly close: () => Promise<void> }>> => {
+export const openWriter = async (config: Config, name: string): Promise<Either<string, WriteStore>> => {
   const database = await reach(config, 'share')
   if (E.isLeft(database)) return database
-  const { postgres, stop } = database.right
-  const store = await openStore(postgres, name)
+  const { open, stop } = database.right
+  const store = await sentence(open(name))
   if (E.isLeft(store)) {
     await stop()
     return store
   }
-  return E.right({
-    store: store.right,
-    close: async () => {
-      await store.right.close()
-      await stop()
-    },
-  })
+  return E.right({ store: store.right, close: () => closeAll([store.right, { close: stop }]) })
 }
 
-const closeAll = async (tables: ReadonlyArray<LeaseTables>): Promise<void> => {
-  for (const one of tables) await one.close()
+interface Closable {
+  readonly close: () => Promise<void>
 }
 
-const never = new Promise<string>(() => undefined)
+const closeAll = async (parts: ReadonlyArray<Closable>): Promise<void> => {
+  for (const part of parts) await part.close()
+}
 
-/** Makes sure that the database of the configuration is there. */
+const sentence = async <A>(opening: Opening<A>): Promise<Either<string, A>> =>
+  E.mapLeft(({ reason }: { readonly reason: string }) => reason)(await opening())
+
+/** Opens tables and ledger; closes in reverse order what is open when one of them cannot be. */
+const openBoth = async <A extends Closable>(
+  config: Config,
+  mode: 'own' | 'share',
+  openLedger: (database: Database) => Opening<A>,
+) => {
+  const reached = await reach(config, mode)
+  if (E.isLeft(reached)) return reached
+  const database = reached.right
+  const tables: LeaseTables[] = []
+  const open: Closable[] = [{ close: database.stop }]
+  const giveUp = async (reason: string): Promise<Either<string, never>> => {
+    await closeAll(open.toReversed())
+    return E.left(reason)
+  }
+  for (const opening of tableOpenings(config, database)) {
+    const opened = E.isLeft(opening) ? opening : await sentence(opening.right)
+    if (E.isLeft(opened)) return giveUp(opened.left)
+    tables.push(opened.right)
+    open.push(opened.right)
+  }
+  const ledger = await sentence(openLedger(database))
+  if (E.isLeft(ledger)) return giveUp(ledger.left)
+  open.splice(1, 0, ledger.right)
+  return E.right({ ledger: ledger.right, tables, database, close: () => closeAll(open.toReversed()) })
+}
+
+/** The tables beside the ledger, then those of `LeaseLedger.projections`. */
+const tableOpenings = (config: Config, database: Database): ReadonlyArray<Either<string, Opening<LeaseTables>>> => [
+  ...(database.openTables === undefined ? [] : [E.right(database.openTables())]),
+  ...config.ledger.projections.map(({ store }): Either<string, Opening<LeaseTables>> =>
+    store._tag === 'postgresql'
+      ? E.map(postgresTables)(postgresOptions(store))
+      : E.map(mysqlTables)(mysqlOptions(store, store.tableEngine)),
+  ),
+]
+
+const postgresTables =
+  (options: PostgresOptions): Opening<LeaseTables> =>
+  async () => {
+    const migrated = await migratePostgres(options, 'tables')()
+    return E.isLeft(migrated) ? migrated : openPostgresTables(options)()
+  }
+
+const mysqlTables =
+  (options: MysqlOptions): Opening<LeaseTables> =>
+  async () => {
+    const migrated = await migrateMysql(options, 'tables')()
+    return E.isLeft(migrated) ? migrated : openMysqlTables(options)()
+  }
+
+const NEVER_FAILS = { failed: new Promise<string>(() => undefined), stop: () => Promise.resolve() }
+
+const onPostgres = (options: PostgresOptions): Pick<Database, 'open' | 'openReader' | 'openTables'> => ({
+  open: (log) => openPostgres(options, log),
+  openReader: () => openPostgresReader(options),
+  openTables: () => postgresTables(options),
+})
+
+const onMysql = (options: MysqlOptions): Database => ({
+  open: (log) => openMysql(options, log),
+  openReader: () => openMysqlReader(options),
+  openTables: () => mysqlTables(options),
+  connection: undefined,
+  ...NEVER_FAILS,
+})
+
+const inMemory = (): Database => {
+  const ledger = makeMemoryLedger(Date.now)
+  return {
+    open: (log) => async () => E.right(openMemory(ledger, log)),
+    openReader: () => async () => E.right(openMemoryReader(ledger)),
+    openTables: undefined,
+    connection: undefined,
+    ...NEVER_FAILS,
+  }
+}
+
+/** Makes sure that the database of the configuration is there, as far as that is up to us. */
 const reach = async (config: Config, mode: 'own' | 'share'): Promise<Either<string, Database>> => {
   const { store } = config
   switch (store._tag) {
@@ -138,111 +184,28 @@ const reach = async (config: Config, mode: 'own' | 'share'): Promise<Either<stri
       const embedded = await openEmbedded({ dataFolder: config.ledger.dataFolder, mode })()
       if (E.isLeft(embedded)) return E.left(embedded.left.reason)
       const { options, url, failed, stop } = embedded.right
-      return E.right({ postgres: options, connection: url, failed, stop })
+      return E.right({ ...onPostgres(options), connection: url, failed, stop })
     }
-    case 'postgresql': {
-      const options = postgresOptions(store)
-      if (E.isLeft(options)) return options
-      const connection = connectionText(store)
-      return E.right({ postgres: options.right, connection, failed: never, stop: () => Promise.resolve() })
-    }
+    case 'postgresql':
+      return E.map((options: PostgresOptions): Database => ({
+        ...onPostgres(options),
+        connection: postgresText(store),
+        ...NEVER_FAILS,
+      }))(postgresOptions(store))
+    case 'mysql':
+      return E.map(onMysql)(mysqlOptions(store, store.tableEngine))
+    case 'eventstore':
+      return reachEventStore(store)
     case 'memory':
-      return E.right({ postgres: undefined, connection: undefined, failed: never, stop: () => Promise.resolve() })
-    default:
-      return E.left(`lease-database of type ${storeName(store)} is not supported yet; use postgresql or embedded`)
+      return E.right(inMemory())
   }
 }
 
-const storeName = (store: StoreConfig): string => store._tag
-
-const openStore = async (
-  postgres: PostgresOptions | undefined,
-  serverName: string,
-): Promise<Either<string, EventStore>> => {
-  if (postgres === undefined) return E.right(openMemory(makeMemoryLedger(Date.now), serverName))
-  return E.mapLeft(({ reason }: { reason: string }) => reason)(await openPostgres(postgres, serverName)())
-}
-
-const openTables = async (
-  config: Config,
-  postgres: PostgresOptions | undefined,
-): Promise<Either<string, ReadonlyArray<LeaseTables>>> => {
-  const targets: PostgresOptions[] = postgres === undefined ? [] : [postgres]
-  for (const { name, store } of config.ledger.projections) {
-    if (store._tag !== 'postgresql') return E.left(`projection ${name}: tables in MySQL are not supported yet`)
-    const options = postgresOptions(store)
-    if (E.isLeft(options)) return options
-    targets.push(options.right)
-  }
-  const opened: LeaseTables[] = []
-  for (const target of targets) {
-    const tables = await openMigrated(target)
-    if (E.isLeft(tables)) {
-      await closeAll(opened)
-      return tables
-    }
-    opened.push(tables.right)
-  }
-  return E.right(opened)
-}
-
-const openMigrated = async (options: PostgresOptions): Promise<Either<string, LeaseTables>> => {
-  const migrated = await migratePostgres(options, 'tables')()
-  if (E.isLeft(migrated)) return E.left(migrated.left.reason)
-  return E.mapLeft(({ reason }: { reason: string }) => reason)(await openPostgresTables(options)())
-}
-
-const postgresOptions = (store: ServerStore): Either<string, PostgresOptions> => {
-  try {
-    return E.right({
-      hosts: store.hosts,
-      database: store.name,
-      user: store.user ?? 'lease_ledger',
-      password: passwordOf(store.password),
-      tls: tlsOf(store.tls),
-      connectTimeoutMs: store.connectTimeoutMs,
-      statementTimeoutMs: store.statementTimeoutMs,
-    })
-  } catch (error) {
-    return E.left(error instanceof Error ? error.message : String(error))
-  }
-}
-
-const connectionText = (store: ServerStore): string => {
-  const [first] = store.hosts
-  const user = store.user === undefined ? '' : `&user=${encodeURIComponent(store.user)}`
-  return `postgresql:///${store.name}?host=${first?.host ?? ''}&port=${first?.port ?? 5432}${user}`
-}
-
-/** Throws one sentence when the password's file or variable is not there. */
-const passwordOf = (source: PasswordSource): string | undefined => {
-  switch (source._tag) {
-    case 'None':
-      return undefined
-    case 'Literal':
-      return source.password
-    case 'File':
-      return readFileSync(source.path, 'utf8').trimEnd()
-    case 'Environment': {
-      const password = process.env[source.variable]
-      if (password === undefined) {
-        throw new Error(`the environment variable ${source.variable}, which holds the password, is not set`)
-      }
-      return password
-    }
-  }
-}
-
-/** Throws when a file cannot be read. */
-const tlsOf = (tls: TlsConfig): ConnectionOptions | undefined => {
-  if (tls.mode === 'disable' || tls.mode === 'prefer') return undefined
-  const read = (path: string | undefined): Buffer | undefined => (path === undefined ? undefined : readFileSync(path))
-  const verify = tls.mode === 'verify-ca' || tls.mode === 'verify-full' || tls.ca !== undefined
-  const options: ConnectionOptions = { rejectUnauthorized: verify }
-  if (tls.ca !== undefined) options.ca = read(tls.ca)
-  if (tls.cert !== undefined) options.cert = read(tls.cert)
-  if (tls.key !== undefined) options.key = read(tls.key)
-  if (tls.cipherList !== undefined) options.ciphers = tls.cipherList
-  if (tls.mode !== 'verify-full' && verify) options.checkServerIdentity = () => undefined
-  return options
-}
+const reachEventStore = (store: Extract<StoreConfig, { _tag: 'eventstore' }>): Either<string, Database> =>
+  E.map((options: Parameters<typeof openEventStore>[0]): Database => ({
+    open: (log) => openEventStore(options, log),
+    openReader: () => openEventStoreReader(options),
+    openTables: undefined,
+    connection: undefined,
+    ...NEVER_FAILS,
+  }))(eventStoreOptions(store))
