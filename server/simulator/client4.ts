@@ -1,6 +1,7 @@
 /** One simulated DHCPv4 client behind a relay: the messages it sends, and what it makes of the replies (RFC 2131 §4.4). */
 import * as E from 'fp-ts/lib/Either.js'
 import { ip4Bytes } from '../../domain/address.ts'
+import { lease4Stream } from '../../domain/stream.ts'
 import { encodeRelayAgent } from '../dhcp4/option-relay.ts'
 import { BOOT_OP, MESSAGE_TYPE, OPTION4, RELAY_SUBOPTION } from '../dhcp4/option-codes.ts'
 import { decodePacket4, encodePacket4 } from '../dhcp4/packet.ts'
@@ -69,7 +70,7 @@ export const makeClient4 = (hardwareAddress: Uint8Array, relay: Relay4): Simulat
   return {
     begin,
     bound: () => address !== 0,
-    lease: () => (address === 0 ? [] : [`lease4:${address}`]),
+    lease: () => (address === 0 ? [] : [lease4Stream(address)]),
     react: (bytes, xid): Reaction => {
       const decoded = decodePacket4(bytes)
       if (E.isLeft(decoded)) return { _tag: 'Ignored' }

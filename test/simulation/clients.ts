@@ -1,8 +1,9 @@
 /** The clients of a simulation: what they do, what they believe to hold, and the network between them and the servers. */
 import { makeClient4, transactionOf4 } from '../../server/simulator/client4.ts'
+import { makeClient6, transactionOf6 } from '../../server/simulator/client6.ts'
 import type { SimulatedClient, Task } from '../../server/simulator/client.ts'
 import { RELAY } from './server.ts'
-import type { SimulatedServer } from './server.ts'
+import type { Family, SimulatedServer } from './server.ts'
 import type { World } from './world.ts'
 
 /** The network between clients and servers. */
@@ -16,8 +17,9 @@ export interface NetworkWeather {
 
 /** What a client believes. Times are true ones. */
 export interface Belief {
-  readonly address: string
-  /** Until when it uses the address (RFC 2131 §4.4.1: from the sending of the request). */
+  /** Streams of the address and the prefix that it uses. */
+  readonly streams: ReadonlyArray<string>
+  /** Until when it uses them (RFC 2131 §4.4.1: from the sending of the request). */
   readonly until: number
 }
 
@@ -35,9 +37,13 @@ export const DELAY_MS_MAX = 3000
 
 const ATTEMPTS_MAX = 4
 
+/** Link-address of the relay: 2001:db8::1. */
+const LINK6 = 0x20010db8_00000000_00000000_00000001n
+
 /** One client. */
 export class Client {
   readonly name: string
+  readonly family: Family
   belief: Belief | undefined
   /** Times that it was granted, and refused, a lease. */
   granted = 0
@@ -46,55 +52,70 @@ export class Client {
   readonly wronged: string[] = []
   readonly #world: World
   readonly #client: SimulatedClient
+  readonly #transactionMax: number
   readonly #send: (bytes: Uint8Array) => void
   readonly #onGrant: (client: Client) => void
   #exchange: Exchange | undefined
 
-  constructor(world: World, index: number, send: (bytes: Uint8Array) => void, onGrant: (client: Client) => void) {
+  constructor(
+    world: World,
+    family: Family,
+    index: number,
+    send: (bytes: Uint8Array) => void,
+    onGrant: (client: Client) => void,
+  ) {
+    this.family = family
+    this.#transactionMax = family === 4 ? 2 ** 31 : 2 ** 24 - 1
     this.#world = world
     this.#send = send
     this.#onGrant = onGrant
     this.name = `020000000${index.toString(16).padStart(3, '0')}`
-    this.#client = makeClient4(Uint8Array.of(2, 0, 0, 0, index >> 8, index & 255), { address: RELAY, link: undefined })
+    const hardwareAddress = Uint8Array.of(2, 0, 0, 0, index >> 8, index & 255)
+    const wants = { hardwareAddress, link: LINK6, na: true, pd: index % 2 === 0, rapidCommit: index % 3 === 0 }
+    this.#client = family === 4 ? makeClient4(hardwareAddress, { address: RELAY, link: undefined }) : makeClient6(wants)
     this.#next(world.between(0, 2000))
   }
 
   /** The key under which servers know it. */
   get holder(): string {
-    return `hw:1:${this.name}`
+    return this.family === 4 ? `hw:1:${this.name}` : `duid:00030001${this.name}/1`
   }
 
-  /** Whether it uses an address now. */
-  uses(now: number): string | undefined {
-    return this.belief !== undefined && now < this.belief.until ? this.belief.address : undefined
+  /** What it uses now. */
+  uses(now: number): ReadonlyArray<string> {
+    return this.belief !== undefined && now < this.belief.until ? this.belief.streams : []
   }
 
   /** Takes a datagram off the network; most are for others. */
   receive(bytes: Uint8Array): void {
     const exchange = this.#exchange
-    if (exchange === undefined || transactionOf4(bytes) !== exchange.xid) return
-    const reaction = this.#client.react(bytes, exchange.xid, () => this.#world.between(1, 2 ** 31))
+    const transactionOf = this.family === 4 ? transactionOf4 : transactionOf6
+    if (exchange === undefined || transactionOf(bytes) !== exchange.xid) return
+    const reaction = this.#client.react(bytes, exchange.xid, () => this.#fresh())
     switch (reaction._tag) {
       case 'Next':
         this.#begin({ ...exchange, xid: reaction.transactionId, bytes: reaction.bytes })
         return
       case 'Granted': {
         this.granted++
-        const [lease = ''] = this.#client.lease()
-        this.belief = { address: lease, until: exchange.sentAt + reaction.leaseTimeSec * 1000 }
+        this.belief = { streams: this.#client.lease(), until: exchange.sentAt + reaction.leaseTimeSec * 1000 }
         this.#onGrant(this)
         return this.#end(this.#world.between(500, 12_000))
       }
       case 'Refused':
         this.refused++
-        if (exchange.task !== 'acquire' && this.uses(this.#world.now)) {
-          this.wronged.push(`${this.name} was refused ${this.belief?.address} with time left at ${this.#world.now}`)
+        if (exchange.task !== 'acquire' && this.uses(this.#world.now).length > 0) {
+          this.wronged.push(`${this.name} was refused ${this.belief?.streams.join()} with time left`)
         }
         this.belief = undefined
         return this.#end(this.#world.between(100, 1000))
       case 'Ignored':
         return
     }
+  }
+
+  #fresh(): number {
+    return this.#world.between(1, this.#transactionMax)
   }
 
   #next(afterMs: number): void {
@@ -108,8 +129,8 @@ export class Client {
 
   #act(): void {
     const world = this.#world
-    const holds = this.uses(world.now) !== undefined && this.#client.bound()
-    const xid = world.between(1, 2 ** 31)
+    const holds = this.uses(world.now).length > 0 && this.#client.bound()
+    const xid = this.#fresh()
     if (holds && world.chance(0.15)) {
       this.#send(this.#client.begin('release', xid))
       this.belief = undefined
@@ -158,7 +179,7 @@ export class Network {
   }
 
   /** What a client sends reaches all servers. */
-  toServers(bytes: Uint8Array, servers: ReadonlyArray<SimulatedServer>): void {
-    for (const server of servers) this.carry(bytes, (copy) => server.receive(copy))
+  toServers(family: Family, bytes: Uint8Array, servers: ReadonlyArray<SimulatedServer>): void {
+    for (const server of servers) this.carry(bytes, (copy) => server.receive(family, copy))
   }
 }

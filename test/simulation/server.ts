@@ -3,16 +3,22 @@ import * as E from 'fp-ts/lib/Either.js'
 import type { MemoryLedger } from '../../adapters/memory/memory-store.ts'
 import { openMemoryTables } from '../../projections/memory/memory-tables.ts'
 import type { MemoryTables } from '../../projections/memory/memory-tables.ts'
-import type { Config, Dhcp4 } from '../../server/config/model.ts'
+import type { Config, Dhcp4, Dhcp6 } from '../../server/config/model.ts'
 import { openCore } from '../../server/core.ts'
 import type { Core } from '../../server/core.ts'
 import { Handler4 } from '../../server/dhcp4/handler.ts'
 import { Service4 } from '../../server/dhcp4/service.ts'
+import { makeDuidLl } from '../../server/dhcp6/duid.ts'
+import { Handler6 } from '../../server/dhcp6/handler.ts'
+import { Service6 } from '../../server/dhcp6/service.ts'
 import { Spaces } from '../../server/spaces.ts'
 import { silent } from '../support/servers.ts'
 import { openSimulated } from './store.ts'
 import type { StoreWeather } from './store.ts'
 import type { World } from './world.ts'
+
+/** Which protocol a datagram speaks. */
+export type Family = 4 | 6
 
 /** What all servers of a simulation share. */
 export interface Site {
@@ -20,9 +26,9 @@ export interface Site {
   readonly ledger: MemoryLedger
   readonly tables: MemoryTables
   readonly weather: StoreWeather
-  readonly config: Config & { readonly dhcp4: Dhcp4 }
+  readonly config: Config & { readonly dhcp4: Dhcp4; readonly dhcp6: Dhcp6 }
   /** Carries a reply to the clients. */
-  readonly reply: (bytes: Uint8Array) => void
+  readonly reply: (family: Family, bytes: Uint8Array) => void
 }
 
 /** A server by its name, which may be dead, starting or serving. Each start is another incarnation. */
@@ -36,7 +42,8 @@ export class SimulatedServer {
   readonly #site: Site
   #incarnation = 0
   #core: Core | undefined
-  #handler: Handler4 | undefined
+  #handler4: Handler4 | undefined
+  #handler6: Handler6 | undefined
 
   constructor(site: Site, name: string, address: number, skewMs: number) {
     this.#site = site
@@ -60,17 +67,19 @@ export class SimulatedServer {
   kill(): void {
     this.#incarnation++
     this.#core = undefined
-    this.#handler = undefined
+    this.#handler4 = undefined
+    this.#handler6 = undefined
   }
 
   /** Takes a datagram off the network. */
-  receive(bytes: Uint8Array): void {
-    const { reply } = this.#site
+  receive(family: Family, bytes: Uint8Array): void {
     const own = this.#incarnation
-    const arrival = { sourceAddress: RELAY, sourcePort: 67, localAddress: this.address, interfaceName: undefined }
-    this.#handler?.handle(bytes, arrival, (answer) => {
-      if (this.#incarnation === own) reply(answer)
-    })
+    const send = (answer: Uint8Array): void => {
+      if (this.#incarnation === own) this.#site.reply(family, answer)
+    }
+    const arrival = { sourcePort: 67, localAddress: this.address, interfaceName: undefined }
+    if (family === 4) this.#handler4?.handle(bytes, { ...arrival, sourceAddress: RELAY }, send)
+    else this.#handler6?.handle(bytes, { ...arrival, sourceAddress: 'fe80::1' }, send)
   }
 
   async #open(isAlive: () => boolean): Promise<void> {
@@ -97,33 +106,29 @@ export class SimulatedServer {
   #serve(core: Core, now: () => number): void {
     const { world, config } = this.#site
     const { ledger, replica, counters } = core
-    const { dhcp4 } = config
-    const spaces = new Spaces(replica, now, () => world.random(), dhcp4, undefined)
+    const { dhcp4, dhcp6 } = config
+    const spaces = new Spaces(replica, now, () => world.random(), dhcp4, dhcp6)
     replica.listen((stream) => spaces.sync(stream))
-    const service = new Service4({
+    const makeRoom = async (): Promise<boolean> => {
+      if (!(await core.follower.catchUp())) return false
+      await core.sweeper.sweep(true)
+      return ledger.health === 'up'
+    }
+    const shared = { ledger, replica, spaces, now, log: silent, makeRoom }
+    const limits = { now, counters, log: silent, queueMax: 1000, packetAgeMsMax: 4000, answers: () => true }
+    const isOwnAddress = (address: number): boolean => address === this.address
+    this.#handler4 = new Handler4({
       config: dhcp4,
-      ledger,
-      replica,
-      spaces,
-      now,
-      log: silent,
-      isOwnAddress: (address) => address === this.address,
-      makeRoom: async () => {
-        if (!(await core.follower.catchUp())) return false
-        await core.sweeper.sweep(true)
-        return ledger.health === 'up'
-      },
-    })
-    this.#handler = new Handler4({
-      config: dhcp4,
-      service,
+      service: new Service4({ config: dhcp4, isOwnAddress, ...shared }),
       ports: { server: 67, client: 68 },
-      now,
-      counters,
-      log: silent,
-      queueMax: 1000,
-      packetAgeMsMax: 4000,
-      answers: () => true,
+      ...limits,
+    })
+    this.#handler6 = new Handler6({
+      config: dhcp6,
+      service: new Service6({ config: dhcp6, ...shared }),
+      serverDuid: makeDuidLl(1, Uint8Array.of(2, 0, 0, 0, 1, this.address & 255)),
+      ports: { server: 547, client: 546 },
+      ...limits,
     })
     this.#core = core
   }

@@ -7,10 +7,9 @@ import { fileURLToPath } from 'node:url'
 import { checkLink, GENESIS } from '../../adapters/chain.ts'
 import { makeMemoryLedger, openMemoryReader } from '../../adapters/memory/memory-store.ts'
 import type { MemoryLedger } from '../../adapters/memory/memory-store.ts'
-import { ip4Text } from '../../domain/address.ts'
 import type { Lease } from '../../domain/lease.ts'
 import { decodeEvent } from '../../domain/lease-codec.ts'
-import { lease4Stream } from '../../domain/stream.ts'
+import type { StreamName } from '../../domain/stream.ts'
 import { makeMemoryTables, openMemoryTables } from '../../projections/memory/memory-tables.ts'
 import { verify } from '../../projections/verify.ts'
 import { loadConfig } from '../../server/config/load.ts'
@@ -33,6 +32,7 @@ export interface Outcome {
   readonly crashes: number
 }
 
+/** Clients of each protocol. */
 const CLIENTS = 12
 const FAULTS_MS = 120_000
 /** Long enough for every lease to run out or be renewed, and for every server to catch up. */
@@ -58,16 +58,21 @@ export const simulate = async (seed: number): Promise<Outcome> => {
     tables: makeMemoryTables(),
     weather: { cutOff: new Set(), away: false, lostReplies: 0.02 },
     config: siteConfig(),
-    reply: (bytes) => clients.forEach((client) => network.carry(bytes, (copy) => client.receive(copy))),
+    reply: (family, bytes) =>
+      clients
+        .filter((client) => client.family === family)
+        .forEach((client) => network.carry(bytes, (copy) => client.receive(copy))),
   }
   const servers = Array.from(
     { length: world.between(1, 4) },
     (_, i) => new SimulatedServer(site, `s${i}`, 0xc6120002 + i, world.between(-SKEW_MS_MAX, SKEW_MS_MAX)),
   )
   for (const server of servers) server.start()
-  const send = (bytes: Uint8Array): void => network.toServers(bytes, servers)
   const granted = (client: Client): void => checkGrant(site.ledger, client, note)
-  for (let i = 0; i < CLIENTS; i++) clients.push(new Client(world, i, send, granted))
+  for (const family of [4, 6] as const) {
+    const send = (bytes: Uint8Array): void => network.toServers(family, bytes, servers)
+    for (let i = 0; i < CLIENTS; i++) clients.push(new Client(world, family, i, send, granted))
+  }
   const trouble = makeTrouble(site, servers, weather)
   await world.run(T0 + FAULTS_MS, () => checkUse(clients, world.now, note))
   trouble.end()
@@ -89,9 +94,9 @@ export const simulate = async (seed: number): Promise<Outcome> => {
 const siteConfig = (): Site['config'] => {
   const loaded = loadConfig([fileURLToPath(new URL('./site.json', import.meta.url))], {})
   if (E.isLeft(loaded)) throw new Error(JSON.stringify(loaded.left))
-  const { dhcp4 } = loaded.right
-  if (dhcp4 === undefined) throw new Error('the site serves DHCPv4')
-  return { ...loaded.right, dhcp4 }
+  const { dhcp4, dhcp6 } = loaded.right
+  if (dhcp4 === undefined || dhcp6 === undefined) throw new Error('the site serves DHCPv4 and DHCPv6')
+  return { ...loaded.right, dhcp4, dhcp6 }
 }
 
 /** Crashes and restarts servers, cuts them off, takes the store away, at times that the seed decides, until it is ended. */
@@ -142,11 +147,11 @@ const makeTrouble = (site: Site, servers: ReadonlyArray<SimulatedServer>, weathe
 const checkUse = (clients: ReadonlyArray<Client>, now: number, note: (problem: string) => void): void => {
   const users = new Map<string, Client>()
   for (const client of clients) {
-    const address = client.uses(now)
-    if (address === undefined) continue
-    const other = users.get(address)
-    if (other !== undefined) note(`${other.name} and ${client.name} both use ${address}`)
-    users.set(address, client)
+    for (const stream of client.uses(now)) {
+      const other = users.get(stream)
+      if (other !== undefined) note(`${other.name} and ${client.name} both use ${stream}`)
+      users.set(stream, client)
+    }
   }
 }
 
@@ -154,14 +159,15 @@ const checkUse = (clients: ReadonlyArray<Client>, now: number, note: (problem: s
 const checkGrant = (ledger: MemoryLedger, client: Client, note: (problem: string) => void): void => {
   const { belief } = client
   if (belief === undefined) return
-  const address = Number(belief.address.split(':')[1])
-  const events = ledger.streams.get(lease4Stream(address)) ?? []
-  const covered = events.some((stored) => {
-    const event = decodeEvent(stored.type, stored.schemaVersion, stored.data)
-    const lease: Lease | undefined = E.isRight(event) ? event.right.lease : undefined
-    return lease?.holder === client.holder && lease.expiresAt + MAX_CLOCK_SKEW_MS >= belief.until
-  })
-  if (!covered) note(`${client.name} was granted ${ip4Text(address)} without an event that says so`)
+  for (const stream of belief.streams) {
+    const events = ledger.streams.get(stream as StreamName) ?? []
+    const covered = events.some((stored) => {
+      const event = decodeEvent(stored.type, stored.schemaVersion, stored.data)
+      const lease: Lease | undefined = E.isRight(event) ? event.right.lease : undefined
+      return lease?.holder === client.holder && lease.expiresAt + MAX_CLOCK_SKEW_MS >= belief.until
+    })
+    if (!covered) note(`${client.name} was granted ${stream} without an event that says so`)
+  }
 }
 
 /** When all is calm: the ledger's own story, the tables, and every replica. */
