@@ -15,6 +15,19 @@ export const realTimer: Timer = {
   soon: setImmediate,
 }
 
+/** Calls `act` every `ms` milliseconds until the function that it gives is called. */
+export const every = (timer: Timer, ms: number, act: () => void): (() => void) => {
+  let cancel: () => void
+  const next = (): void => {
+    cancel = timer.after(ms, () => {
+      next()
+      act()
+    })
+  }
+  next()
+  return () => cancel()
+}
+
 /** Resolves after `ms` milliseconds. */
 export const pauseFor = (timer: Timer, ms: number): Promise<void> =>
   new Promise((resolve) => void timer.after(ms, resolve))
