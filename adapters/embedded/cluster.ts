@@ -109,8 +109,8 @@ export const checkCluster = async (layout: Layout, programs: Programs): Promise<
   }
   if (version === programs.major) return E.right(true)
   return E.left(
-    `${layout.cluster} was made by PostgreSQL ${version} and this version brings PostgreSQL ${programs.major}; ` +
-      'see "Upgrading" in the README, or name another folder with --data',
+    `${layout.cluster} was made by PostgreSQL ${version}, which PostgreSQL ${programs.major} of this version cannot ` +
+      'read; go back to the version that made it, or name another folder with --data',
   )
 }
 

@@ -12,7 +12,7 @@ import { join, resolve } from 'node:path'
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
-import { describeIdentity, fateOf, identityText, thisProcess } from '../identity.ts'
+import { describeIdentity, fateOf, thisProcess } from '../identity.ts'
 import type { PostgresOptions } from '../postgres/options.ts'
 import { chooseRunner } from './account.ts'
 import type { Runner } from './account.ts'
@@ -71,6 +71,8 @@ const STOP_MS = 60_000
 /** How long an orphan may take for its clean shutdown before it is made to end at once. */
 const ORPHAN_MS = 30_000
 const POLL_MS = 25
+/** How long a service that starts waits for a command that has the database. */
+const COMMAND_MS = 10_000
 /** A database that dies is started again so many times in a row. */
 const RESTARTS_MAX = 10
 const RESTART_PAUSE_MS = 500
@@ -116,7 +118,7 @@ export const openEmbedded =
     try {
       await mkdir(asked.dataFolder, { recursive: true })
       const layout = layoutOf(await realpath(asked.dataFolder))
-      const inUse = await enter(layout)
+      const inUse = await enter(layout, mode)
       if (inUse !== undefined && mode === 'share') return E.right(shared(asked))
       if (inUse !== undefined) return failure(`the data folder ${layout.dataFolder} is in use by ${inUse}`)
       const owned = await own(asked, layout).catch((error: unknown) => failure(notStarting(asked, error)))
@@ -142,16 +144,23 @@ const isUser = async (layout: Layout, owner: string): Promise<boolean> => {
 }
 
 /** Enters this process as the user of the folder; gives, for a message, who is it already, or undefined. */
-const enter = async (layout: Layout): Promise<string | undefined> => {
-  for (;;) {
+const enter = async (layout: Layout, mode: EmbeddedOptions['mode']): Promise<string | undefined> => {
+  for (let waitedMs = 0; ;) {
     try {
-      writeFileSync(layout.owner, identityText(thisProcess()), { flag: 'wx' })
+      writeFileSync(layout.owner, JSON.stringify({ ...thisProcess(), mode }), { flag: 'wx' })
       return undefined
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     }
     const owner = await readFile(layout.owner, 'utf8').catch(() => '')
-    if (await isUser(layout, owner)) return describeIdentity(owner)
+    if (await isUser(layout, owner)) {
+      // A command of the command line leaves soon; a service waits for that.
+      if (mode === 'share' || waitedMs >= COMMAND_MS || !owner.includes('"mode":"share"'))
+        return describeIdentity(owner)
+      waitedMs += POLL_MS
+      await pause(POLL_MS)
+      continue
+    }
     // Set aside and looked at again: somebody else may have done all this in the meantime.
     const aside = `${layout.owner}.${process.pid}`
     renameSync(layout.owner, aside)

@@ -1,6 +1,6 @@
 /** The embedded PostgreSQL: it keeps the event store contract, and its life and death do not lose what was confirmed. */
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { chown, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,7 +15,7 @@ import { START } from '../../domain/event-store.ts'
 import { isAlive, isRoot, must as mustRun, signalOne, start, until, which } from '../support/process.ts'
 import { eventStoreContract } from './event-store-contract.ts'
 import { settled } from './event-store-faults.ts'
-import { claims, must } from './proposals.ts'
+import { claims, must, right } from './proposals.ts'
 
 const programs = await findPrograms()
 const missing = programs._tag === 'Left' ? programs.left : undefined
@@ -119,6 +119,12 @@ describe.skipIf(missing !== undefined)(`embedded${missing === undefined ? '' : `
         await expect(ask("INSERT INTO properties VALUES ('a', 'b')")).rejects.toThrow(/read-only|permission denied/)
         const disarmed = { PGOPTIONS: '-c default_transaction_read_only=off' }
         await expect(ask('DELETE FROM writers', disarmed)).rejects.toThrow(/permission denied/)
+        if (!isRoot()) return
+        // The account that runs the database may be shared with other programs; it is not let in.
+        const { uid, gid } = statSync(join(folder, 'postgres'))
+        chmodSync(parent, 0o711)
+        const words = ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', '--']
+        await expect(mustRun([...words, 'psql', database.url, '-Atc', 'SELECT 1'])).rejects.toThrow(/[Pp]eer auth/)
       },
       30_000,
     )
@@ -156,6 +162,16 @@ describe.skipIf(missing !== undefined)(`embedded${missing === undefined ? '' : `
       const pid = alone.pid()
       await alone.stop()
       expect(isAlive(pid)).toBe(false)
+    }, 60_000)
+
+    it('lets a service that starts wait for a command that is at work', async () => {
+      const command = await open(folder, 'share')
+      const starting = openEmbedded({ dataFolder: folder, mode: 'own' })()
+      await countEvents(command).catch(() => 0)
+      await command.stop()
+      const database = right(await starting)
+      ending.push(database.stop)
+      expect(isAlive(database.pid())).toBe(true)
     }, 60_000)
 
     it('starts again by itself when it dies, and the service goes on', async () => {
@@ -227,7 +243,9 @@ describe.skipIf(missing !== undefined)(`embedded${missing === undefined ? '' : `
       const older = join(parent, 'older')
       mkdirSync(join(older, 'postgres'), { recursive: true })
       writeFileSync(join(older, 'postgres', 'PG_VERSION'), '12\n')
-      expect(await refusal(older)).toMatch(/was made by PostgreSQL 12 and this version brings PostgreSQL \d+/)
+      expect(await refusal(older)).toMatch(
+        /was made by PostgreSQL 12, which PostgreSQL \d+ of this version cannot read/,
+      )
       const foreign = join(parent, 'foreign')
       mkdirSync(join(foreign, 'postgres'), { recursive: true })
       writeFileSync(join(foreign, 'postgres', 'thesis.txt'), 'precious')
