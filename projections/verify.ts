@@ -265,7 +265,9 @@ class Verification {
     }
     // What somebody was only offered says nothing of who held it before, and until when.
     if (status === 'offered') return
-    Object.assign(stream, { status, holder, expiresAt })
+    // A lease that was over when it was imported tells no time up to which somebody had it.
+    const isPast = event.type === 'LeaseImported' && status !== 'bound'
+    Object.assign(stream, { status: isPast ? undefined : status, holder, expiresAt })
   }
 
   /** Until when the holder before had it for sure. */
