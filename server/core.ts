@@ -50,6 +50,8 @@ export interface Core {
   readonly cluster: Cluster
   readonly sweeper: Sweeper
   readonly counters: Counters
+  /** One for each target of lease tables. */
+  readonly projectors: ReadonlyArray<Projector>
   readonly stop: () => Promise<void>
 }
 
@@ -123,7 +125,7 @@ export const openCore = async (config: Config, options: CoreOptions, stores: Sto
     for (const projector of projectors) await projector.stop()
     tell()
   }
-  return E.right({ store, replica, ledger, follower, cluster, sweeper, counters, stop })
+  return E.right({ store, replica, ledger, follower, cluster, sweeper, counters, projectors, stop })
 }
 
 const makeSweeper = (config: Config, parts: Omit<SweeperOptions, 'intervalMs' | 'leasesMax'>): Sweeper => {

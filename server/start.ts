@@ -9,6 +9,8 @@ import { openCore } from './core.ts'
 import type { Core, CoreOptions } from './core.ts'
 import type { Counters } from './counters.ts'
 import type { Ledger } from './ledger.ts'
+import { openHttp } from './http.ts'
+import type { HttpEndpoint } from './http.ts'
 import { openProtocols } from './protocols.ts'
 import type { ProtocolOptions, Protocols } from './protocols.ts'
 import { openStores } from './stores.ts'
@@ -51,15 +53,31 @@ export const start = async (config: Config, options: StartOptions): Promise<Eith
     await stores.right.close()
     return protocols
   }
-  return E.right(makeRunning(config, options, stores.right, core.right, protocols.right))
+  const { http } = config.ledger
+  const endpoint = http === undefined ? E.right(undefined) : await openHttp(http, core.right)
+  if (E.isLeft(endpoint)) {
+    await protocols.right.close()
+    await core.right.stop()
+    await stores.right.close()
+    return endpoint
+  }
+  void stores.right.failed.then(options.onFatal)
+  return E.right(makeRunning(config, options, stores.right, core.right, protocols.right, endpoint.right))
 }
 
-const makeRunning = (config: Config, options: StartOptions, stores: Stores, core: Core, first: Protocols): Running => {
+const makeRunning = (
+  config: Config,
+  options: StartOptions,
+  stores: Stores,
+  core: Core,
+  first: Protocols,
+  http: HttpEndpoint | undefined,
+): Running => {
   let protocols = first
   let inForce = config
   return {
     get listening() {
-      return protocols.where
+      return http === undefined ? protocols.where : [...protocols.where, http.where]
     },
     stores,
     ledger: core.ledger,
@@ -83,6 +101,7 @@ const makeRunning = (config: Config, options: StartOptions, stores: Stores, core
       return E.left(opened.left)
     },
     stop: async () => {
+      await http?.close()
       await protocols.close()
       await core.stop()
       await stores.close()
