@@ -5,6 +5,7 @@
  */
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
+import { isToBeLeft } from './failure.ts'
 import { PREFER_AGAIN_MS } from './options.ts'
 import type { MysqlHost, MysqlOptions } from './options.ts'
 import { openSession } from './session.ts'
@@ -95,7 +96,11 @@ export const makeLink = (options: MysqlOptions, { accept, ...kind }: LinkOptions
     <A>(send: (session: Session, text: string, parameters: ReadonlyArray<Parameter>) => Promise<Either<Failure, A>>) =>
     async (text: string, parameters: ReadonlyArray<Parameter> = []): Promise<Either<Failure, A>> => {
       const opened = await session()
-      return E.isLeft(opened) ? opened : send(opened.right, text, parameters)
+      if (E.isLeft(opened)) return opened
+      const result = await send(opened.right, text, parameters)
+      // One that turns out to be read-only, or cut off from its cluster, is left for another host.
+      if (E.isLeft(result) && isToBeLeft(result.left)) opened.right.drop()
+      return result
     }
 
   return {

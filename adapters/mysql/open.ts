@@ -23,8 +23,7 @@ import { makePoller } from './poll.ts'
 import type { Poller } from './poll.ts'
 import { decoded, makeReader, textOf } from './reader.ts'
 import { register, takenBy } from './registration.ts'
-import { makeLogWriter, readHead } from './writer.ts'
-import type { LogWriter } from './writer.ts'
+import { LogWriter, readHead } from './writer.ts'
 
 const HEARTBEAT = `
 UPDATE writers
@@ -123,13 +122,13 @@ const openLog = async (
   const number = registered.right
   const head = await readHead(link, number)
   if (E.isLeft(head)) return head
-  const writer = makeLogWriter(link, { log, writer: number, identity }, head.right)
+  const writer = new LogWriter(link, { log, writer: number, identity }, head.right)
   const store: EventStore = {
     ...makeReader(pages, quick),
     onAppended: poller.onAppended,
     log,
     append: (batch) => () => writer.append(batch),
-    settle: () => writer.settle,
+    settle: () => () => writer.settle(),
     heartbeat: (info) => async () => {
       const beat = await quick.write(HEARTBEAT, [info, number, identity])
       if (E.isLeft(beat)) return E.left(toReadError(beat.left))
