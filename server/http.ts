@@ -33,7 +33,9 @@ export const openHttp = ({ address, port }: ListenAddress, core: Core): Promise<
           server.close(() => done())
           server.closeAllConnections()
         })
-      resolve(E.right({ where: `http://${host}:${port}/metrics`, close }))
+      const bound = server.address()
+      const chosen = typeof bound === 'object' && bound !== null ? bound.port : port
+      resolve(E.right({ where: `http://${host}:${chosen}/metrics`, close }))
     })
   })
 }
