@@ -6,6 +6,8 @@
  */
 import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
 import type { Checkpoint, LogName, ReadError, Seq } from '../domain/event-store.ts'
+import type { Instant } from '../domain/instant.ts'
+import type { Identifier, SpanRow } from './history.ts'
 import type { KeaLeaseType, LeaseRow, LeaseTable } from './lease-row.ts'
 
 /** What became of a batch. */
@@ -25,6 +27,20 @@ export interface Statistic {
   readonly leases: number
 }
 
+/** What can be asked of the spans of a database. They are as far as its checkpoint. */
+export interface HistoryTable {
+  /** The spans of a client that overlap a time, both ends inclusive, by their start. */
+  readonly ofClient: (
+    identifier: Identifier,
+    from: Instant,
+    to: Instant,
+  ) => TaskEither<ReadError, ReadonlyArray<SpanRow>>
+  /** The spans of what lies in a prefix or is covered by it; text such as `198.51.100.0/24` or an address. */
+  readonly within: (prefix: string) => TaskEither<ReadError, ReadonlyArray<SpanRow>>
+  /** Every span, in any order. `onSpan` is called synchronously and must not throw. */
+  readonly all: (onSpan: (row: SpanRow) => void) => TaskEither<ReadError, void>
+}
+
 /** What a snapshot says beside its rows. */
 export interface SnapshotEnd {
   /** The rows show every event up to here and none after. */
@@ -39,7 +55,8 @@ export interface LeaseTables {
   readonly where: string
   /**
    * Moves the checkpoint of `projection` for `log` from `from` to `to` and writes the rows, all or nothing. A row takes
-   * the place of one with a lower revision only. No two rows name one stream. One call at a time.
+   * the place of one with a lower revision only. No two rows name one stream. Spans are merged with those of the same
+   * name (`mergeSpans`); no two have one name. One call at a time.
    */
   readonly apply: (
     projection: string,
@@ -47,11 +64,14 @@ export interface LeaseTables {
     from: Seq,
     to: Seq,
     rows: ReadonlyArray<LeaseRow>,
+    spans?: ReadonlyArray<SpanRow>,
   ) => TaskEither<ReadError, Applied>
   /** How far the tables are. */
   readonly checkpoint: (projection: string) => TaskEither<ReadError, Checkpoint>
   /** Every row, as they stood at one moment, in any order. `onRow` is called synchronously and must not throw. */
   readonly snapshot: (projection: string, onRow: (row: LeaseRow) => void) => TaskEither<ReadError, SnapshotEnd>
+  /** The spans that these tables keep; undefined where they keep none, and the ledger itself must be read through. */
+  readonly history?: HistoryTable | undefined
   /**
    * Empty tables beside the live ones, to be filled through the same `apply` and then put in their place. With `resume`
    * those that an interrupted rebuild left, if there are any. `StoreUnusable` while another rebuild holds them.

@@ -10,6 +10,7 @@ import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type { Checkpoint, EventReader, LogName, ReadError, Recorded, Seq } from '../domain/event-store.ts'
 import type { Undecodable } from '../domain/lease-codec.ts'
+import { spanRowsOf } from './history.ts'
 import { aheadOfLedger, LEASES } from './lease-tables.ts'
 import type { LeaseTables } from './lease-tables.ts'
 import { readPage, rowsOf } from './log-page.ts'
@@ -251,7 +252,7 @@ export class Projector {
   async #apply(log: LogName, from: Seq, page: LogPage): Promise<Either<Problem, Seq>> {
     const rows = rowsOf(page.events)
     if (E.isLeft(rows)) return rows
-    const applied = await this.#options.tables.apply(LEASES, log, from, page.to, rows.right)()
+    const applied = await this.#options.tables.apply(LEASES, log, from, page.to, rows.right, spanRowsOf(page.events))()
     if (E.isLeft(applied)) return applied
     if (applied.right._tag === 'Elsewhere') return E.right(applied.right.checkpointAt)
     this.#eventsApplied += page.to - from

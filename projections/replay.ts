@@ -5,6 +5,7 @@ import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
 import type { Checkpoint, EventReader, LogName, ReadError, Seq } from '../domain/event-store.ts'
 import type { Instant } from '../domain/instant.ts'
 import type { Undecodable } from '../domain/lease-codec.ts'
+import { spanRowsOf } from './history.ts'
 import { LEASES } from './lease-tables.ts'
 import type { LeaseTables } from './lease-tables.ts'
 import { readPage, rowsOf } from './log-page.ts'
@@ -78,9 +79,10 @@ const fillBatch = async (options: FillOptions, log: LogName, from: Seq): Promise
   if (E.isLeft(page)) return page
   const { events, to } = page.right
   if (to === from) return E.right(from)
-  const rows = rowsOf(events.filter(({ recordedAt }) => recordedAt <= until))
+  const taken = until === Infinity ? events : events.filter(({ recordedAt }) => recordedAt <= until)
+  const rows = rowsOf(taken)
   if (E.isLeft(rows)) return rows
-  const applied = await tables.apply(LEASES, log, from, to, rows.right)()
+  const applied = await tables.apply(LEASES, log, from, to, rows.right, spanRowsOf(taken))()
   if (E.isLeft(applied)) return applied
   return E.right(applied.right._tag === 'Applied' ? to : applied.right.checkpointAt)
 }

@@ -34,7 +34,7 @@ const DAY_MS = 86_400_000
 let day = { number: 0, text: '1970-01-01T' }
 
 /** The text of an instant, RFC 3339. Written out because a row has four of them, most of one day. */
-const momentText = (at: number): string => {
+export const momentText = (at: number): string => {
   const number = Math.floor(at / DAY_MS)
   if (day.number !== number) day = { number, text: new Date(number * DAY_MS).toISOString().slice(0, 11) }
   const ms = at - number * DAY_MS
@@ -143,7 +143,8 @@ export const arrayLiterals = (table: LeaseTable, rows: ReadonlyArray<LeaseRow>):
     return `${text}}`
   })
 
-const element = (value: string | number | boolean | null): string => {
+/** A value as an element of an array literal. */
+export const element = (value: string | number | boolean | null): string => {
   if (value === null) return 'NULL'
   if (typeof value !== 'string') return String(value)
   return `"${value.includes('\\') || value.includes('"') ? value.replace(/["\\]/g, '\\$&') : value}"`

@@ -2,7 +2,6 @@
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
-import type postgres from 'postgres'
 import type { Checkpoint, LogName, ReadError, Seq } from '../../domain/event-store.ts'
 import { tableOf } from '../lease-row.ts'
 import type { KeaLeaseType, LeaseRow, LeaseTable } from '../lease-row.ts'
@@ -10,8 +9,12 @@ import type { Applied, LeaseTables, ShadowTables, SnapshotEnd, Statistic } from 
 import { arrayLiterals, fromTexts } from './columns.ts'
 import { makeConnection, whereText } from './connection.ts'
 import type { Connection, PostgresTablesOptions } from './connection.ts'
+import { applyDisputed, isDisputed, makeHistory } from './history.ts'
+import { spanLiterals } from './history-statements.ts'
 import { openShadow } from './shadow.ts'
 import { applyStatement, checkpointStatement, quoted, rowsStatement, statisticsStatement } from './statements.ts'
+import { texts } from './texts.ts'
+import type { Texts } from './texts.ts'
 
 export type { PostgresTablesOptions } from './connection.ts'
 
@@ -50,30 +53,40 @@ const inSchema = (
 ): Omit<ShadowTables, 'swap'> => {
   const schema = quoted(schemaName)
   const statements = new Map<string, string>()
-  const statementFor = (tables: ReadonlyArray<LeaseTable>): string => {
-    const known = statements.get(tables.join())
+  const statementFor = (tables: ReadonlyArray<LeaseTable>, withSpans: boolean): string => {
+    const name = `${tables.join()} ${withSpans}`
+    const known = statements.get(name)
     if (known !== undefined) return known
-    const made = applyStatement(schema, tables)
-    statements.set(tables.join(), made)
+    const made = applyStatement(schema, tables, withSpans)
+    statements.set(name, made)
     return made
   }
   const checkpoint = async (projection: string): Promise<Either<ReadError, Checkpoint>> =>
     E.map(toCheckpoint)(await connection.run((sql) => texts(sql, checkpointStatement(schema), [projection])))
   return {
     where: whereText(options),
-    apply: (projection, log, from, to, rows) => async () => {
-      const byTable = (['lease4', 'lease6'] as const)
-        .map((table) => ({ table, rows: rows.filter(({ stream }) => tableOf(stream) === table) }))
-        .filter((part) => part.rows.length > 0)
-      const statement = statementFor(byTable.map(({ table }) => table))
-      const parameters = [projection, log, from, to, ...byTable.flatMap((part) => arrayLiterals(part.table, part.rows))]
-      const moved = await connection.run((sql) => texts(sql, statement, parameters))
-      if (E.isLeft(moved)) return moved
-      if (moved.right[0]?.[0] === '1') return E.right({ _tag: 'Applied' })
-      return E.map(elsewhere(log))(await checkpoint(projection))
-    },
+    apply:
+      (projection, log, from, to, rows, spans = []) =>
+      async () => {
+        const byTable = (['lease4', 'lease6'] as const)
+          .map((table) => ({ table, rows: rows.filter(({ stream }) => tableOf(stream) === table) }))
+          .filter((part) => part.rows.length > 0)
+        const tables = byTable.map(({ table }) => table)
+        const leases = [projection, log, from, to, ...byTable.flatMap((part) => arrayLiterals(part.table, part.rows))]
+        const statement = statementFor(tables, spans.length > 0)
+        const parameters = spans.length > 0 ? [...leases, ...spanLiterals(spans)] : leases
+        let moved = await connection.run((sql) => texts(sql, statement, parameters))
+        if (E.isLeft(moved) && isDisputed(moved.left)) {
+          const alone = statementFor(tables, false)
+          moved = await connection.run((sql) => applyDisputed(sql, schema, alone, leases, spans))
+        }
+        if (E.isLeft(moved)) return moved
+        if (moved.right[0]?.[0] === '1') return E.right({ _tag: 'Applied' })
+        return E.map(elsewhere(log))(await checkpoint(projection))
+      },
     checkpoint: (projection) => () => checkpoint(projection),
     snapshot: (projection, onRow) => () => readSnapshot(options, schema, projection, onRow),
+    history: makeHistory(connection, schema),
     close: connection.close,
   }
 }
@@ -81,14 +94,6 @@ const inSchema = (
 const elsewhere =
   (log: LogName) =>
   (checkpoint: Checkpoint): Applied => ({ _tag: 'Elsewhere', checkpointAt: checkpoint[log] ?? 0 })
-
-type Texts = ReadonlyArray<ReadonlyArray<string>>
-
-const texts = async (
-  sql: postgres.Sql | postgres.TransactionSql,
-  statement: string,
-  parameters: ReadonlyArray<string | number>,
-): Promise<Texts> => (await sql.unsafe(statement, [...parameters], { prepare: true }).values()) as unknown as Texts
 
 const toCheckpoint = (rows: Texts): Checkpoint =>
   Object.fromEntries(rows.map(([log, seq]): [LogName, Seq] => [log as string, Number(seq)]))

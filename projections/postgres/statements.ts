@@ -3,6 +3,7 @@
  * one connection serves the live tables and those of a rebuild alike.
  */
 import { COLUMNS, KEY, selectList } from './columns.ts'
+import { writeSpans } from './history-statements.ts'
 import type { LeaseTable } from '../lease-row.ts'
 
 /** Quotes an identifier. */
@@ -16,24 +17,29 @@ export const REBUILT = [
   'lease6_stat',
   'lease4_pool_stat',
   'lease6_pool_stat',
+  'lease_spans',
   'lease_checkpoints',
 ] as const
 
 /**
  * Moves the checkpoint and writes a batch, in one statement and so in one transaction: parameters 1 to 4 are
- * projection, log, from and to; the array literals of the columns follow, table by table.
+ * projection, log, from and to; the array literals of the columns follow, table by table, those of the spans last.
  *
  * The checkpoint is the gate. Of two writers that start from one position the second waits for the row, finds it moved
  * and writes nothing. Rows are taken in the order of their key, so that writers of different logs that meet at some
  * addresses wait in one order and cannot lock each other out.
  */
-export const applyStatement = (schema: string, tables: ReadonlyArray<LeaseTable>): string => {
+export const applyStatement = (schema: string, tables: ReadonlyArray<LeaseTable>, withSpans: boolean): string => {
   let parameter = 4
   const writes = tables.map((table) => {
     const first = parameter + 1
     parameter += COLUMNS[table].length
     return writeRows(schema, table, first)
   })
+  if (withSpans) {
+    const gate = 'WHERE EXISTS (SELECT FROM moved)'
+    writes.push(`,\nspans_written AS (${writeSpans(schema, parameter + 1, false, gate)}\n)`)
+  }
   return `
 WITH moved AS (
   INSERT INTO ${schema}.lease_checkpoints AS here (projection, log, seq)

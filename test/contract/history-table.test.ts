@@ -1,0 +1,75 @@
+/** The table of spans on PostgreSQL: the same fold as the ledger's, in whatever order logs come; two holders refused. */
+import * as fc from 'fast-check'
+import postgres from 'postgres'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { migratePostgres } from '../../adapters/postgres/migration.ts'
+import type { Recorded } from '../../domain/event-store.ts'
+import { spanKey, spanRowsOf } from '../../projections/history.ts'
+import type { SpanRow } from '../../projections/history.ts'
+import { coalesced, rowOf } from '../../projections/lease-row.ts'
+import { LEASES } from '../../projections/lease-tables.ts'
+import type { LeaseTables } from '../../projections/lease-tables.ts'
+import { openPostgresTables } from '../../projections/postgres/open.ts'
+import { REBUILT } from '../../projections/postgres/statements.ts'
+import { postgresMissing, startPostgres } from '../support/postgres.ts'
+import type { TestPostgres } from '../support/postgres.ts'
+import { histories } from './lease-table-histories.ts'
+import { batchesOf } from './lease-tables-contract.ts'
+import { must } from './proposals.ts'
+
+/** What the spans of a database say, without what texts of a database cannot hold. */
+const essence = (rows: Iterable<SpanRow>): ReadonlyMap<string, object> => {
+  const known = [...rows].map((row) => {
+    const { lease, first, last, end, formerly } = row
+    return [spanKey(row), { renewals: lease.renewals, until: lease.expiresAt, first, last, end, formerly }] as const
+  })
+  return new Map(known.toSorted(([one], [other]) => (one < other ? -1 : 1)))
+}
+
+const missing = postgresMissing()
+describe.skipIf(missing !== undefined)(`spans on PostgreSQL${missing === undefined ? '' : ` (${missing})`}`, () => {
+  let server: TestPostgres
+  let tables: LeaseTables
+  let admin: postgres.Sql
+  beforeAll(async () => {
+    server = await startPostgres()
+    const options = { hosts: [{ host: server.host, port: server.port }], database: server.database, user: server.user }
+    await must(migratePostgres(options, 'tables'))
+    tables = await must(openPostgresTables(options))
+    admin = postgres(server.url, { max: 1, onnotice: () => undefined })
+  }, 60_000)
+  afterAll(async () => {
+    await tables?.close()
+    await admin?.end({ timeout: 1 })
+    await server?.stop()
+  })
+
+  const clear = () => admin.unsafe(`TRUNCATE ${REBUILT.join(', ')}`)
+
+  const apply = (batch: ReadonlyArray<Recorded>) => {
+    const [first, last] = [batch[0] as Recorded, batch.at(-1) as Recorded]
+    const rows = coalesced(batch.map(rowOf))
+    return must(tables.apply(LEASES, first.log, first.seq - 1, last.seq, rows, spanRowsOf(batch)))
+  }
+
+  const stored = async (): Promise<ReadonlyArray<SpanRow>> => {
+    const rows: SpanRow[] = []
+    await must(tables.history!.all((row) => rows.push(row)))
+    return rows
+  }
+
+  it('holds what the events say, however they are batched and whichever log comes first', async () => {
+    const property = fc.asyncProperty(histories(60), fc.integer({ min: 1, max: 20 }), async (events, size) => {
+      const batches = batchesOf(events, size)
+      const logs = [...new Set(events.map(({ log }) => log))]
+      const reversed = logs.toReversed().flatMap((log) => batches.filter((batch) => batch[0]?.log === log))
+      for (const order of [batches, reversed]) {
+        await clear()
+        for (const batch of order) expect(await apply(batch)).toEqual({ _tag: 'Applied' })
+        expect(essence(await stored())).toEqual(essence(spanRowsOf(events)))
+        expect((await admin`SELECT count(*)::int AS n FROM lease_spans WHERE disputed`)[0]).toEqual({ n: 0 })
+      }
+    })
+    await fc.assert(property, { numRuns: 30 })
+  }, 60_000)
+})
