@@ -1,6 +1,6 @@
 /**
  * A connection that is made when it is needed, to the first host of the list that serves, and made anew after it was
- * lost. Each statement is sent at most once. While it stands with another host than the first, the ones before it are
+ * lost. A statement is sent once, and to another host only when the first has answered that it does not do it. While it stands with another host than the first, the ones before it are
  * tried again now and then beside it, and the next statement goes to the first that is well.
  */
 import * as E from 'fp-ts/lib/Either.js'
@@ -98,9 +98,11 @@ export const makeLink = (options: MysqlOptions, { accept, ...kind }: LinkOptions
       const opened = await session()
       if (E.isLeft(opened)) return opened
       const result = await send(opened.right, text, parameters)
-      // One that turns out to be read-only, or cut off from its cluster, is left for another host.
-      if (E.isLeft(result) && isToBeLeft(result.left)) opened.right.drop()
-      return result
+      if (E.isRight(result) || !isToBeLeft(result.left)) return result
+      // A host that turns out to be read-only, or cut off from its cluster, has not carried it out: another may.
+      opened.right.drop()
+      const other = await session()
+      return E.isLeft(other) ? other : send(other.right, text, parameters)
     }
 
   return {

@@ -66,13 +66,12 @@ export interface SessionKind {
 const VARIABLES = `
 SHOW VARIABLES
 WHERE Variable_name IN ('read_only', 'super_read_only', 'innodb_read_only', 'wsrep_on', 'max_statement_time',
-                        'max_execution_time')`
+                        'max_execution_time', 'wsrep_reject_queries')`
 
-/** Answers with an error where SHOW does not: on a Galera node outside of its cluster. */
+/** Whether a Galera node executes statements. One outside of its cluster answers to SHOW and to nothing else (1047). */
 const READY = `
-SELECT count(*)
-FROM information_schema.schemata
-WHERE schema_name = database()`
+SHOW GLOBAL STATUS
+WHERE Variable_name = 'wsrep_ready'`
 
 /**
  * Connects to one host. Fails with `NotSent`, or with `Refused` when the server answered and will not have us.
@@ -106,11 +105,17 @@ const prepare = async (
   const variables = new Map(shown.right.map(([name, value]) => [name?.toString(), value?.toString()]))
   const isReadOnly = ['read_only', 'super_read_only', 'innodb_read_only'].some((name) => isOn(variables.get(name)))
   if (kind.writable && isReadOnly) return E.left({ _tag: 'NotSent', reason: `MySQL ${hostText(host)} is read-only` })
+  if (isOn(variables.get('wsrep_on'))) {
+    const ready = await session.query(READY)
+    if (E.isLeft(ready)) return ready
+    const rejects = variables.get('wsrep_reject_queries') ?? 'NONE'
+    if (rejects !== 'NONE' || ready.right[0]?.[1]?.toString() === 'OFF') {
+      return E.left({ _tag: 'NotSent', reason: `MySQL ${hostText(host)} is a Galera node that is not ready` })
+    }
+  }
   const set = await session.write(settingsFor(options, kind, variables))
   if (E.isLeft(set)) return set
-  const isolated = await session.write('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED')
-  if (E.isLeft(isolated)) return isolated
-  return E.map(() => undefined)(await session.query(READY))
+  return E.map(() => undefined)(await session.write('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED'))
 }
 
 const isOn = (value: string | undefined): boolean => value !== undefined && !['OFF', '0', 'NO'].includes(value)

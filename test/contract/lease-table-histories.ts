@@ -92,14 +92,15 @@ const command: fc.Arbitrary<Command> = fc.oneof(
 )
 
 /** One thing that a client, an operator or time does at one server. */
-interface Step {
+export interface Step {
   readonly stream: StreamName
   readonly log: LogName
   readonly command: Command
   readonly waitMs: number
 }
 
-const step: fc.Arbitrary<Step> = fc.record({
+/** Any step. */
+export const step: fc.Arbitrary<Step> = fc.record({
   stream: fc.constantFrom(...STREAMS),
   log: fc.constantFrom('alpha', 'beta'),
   command,

@@ -1,0 +1,172 @@
+/** Galera losing nodes while servers append: what was confirmed is there once, on every node that lives. */
+import * as E from 'fp-ts/lib/Either.js'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { checkLink, GENESIS } from '../../adapters/chain.ts'
+import { openMysql } from '../../adapters/mysql/open.ts'
+import type { MysqlOptions } from '../../adapters/mysql/options.ts'
+import { checkMysqlSettings } from '../../adapters/mysql/settings.ts'
+import { START } from '../../domain/event-store.ts'
+import type { EventStore, Stored } from '../../domain/event-store.ts'
+import { galeraMissing, startGalera } from '../support/mariadb.ts'
+import type { TestGalera, TestMariadb } from '../support/mariadb.ts'
+import { until } from '../support/process.ts'
+import { batchOf, claim, claims, must, streamAt } from './proposals.ts'
+
+const missing = galeraMissing()
+describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : ` (skipped: ${missing})`}`, () => {
+  let cluster: TestGalera
+  let databases = 0
+  beforeAll(async () => {
+    cluster = await startGalera(3)
+  }, 120_000)
+  afterAll(() => cluster?.stop(), 30_000)
+
+  const optionsFrom = async (...order: ReadonlyArray<number>): Promise<MysqlOptions> => {
+    const database = `faults_${++databases}`
+    await cluster.createDatabase(database)
+    return at({ hosts: [], database, user: 'ledger', password: 'ledger', preferAgainMs: 200 }, ...order)
+  }
+  const at = (options: MysqlOptions, ...order: ReadonlyArray<number>): MysqlOptions => ({
+    ...options,
+    hosts: order.map((index) => {
+      const { host, port } = cluster.nodes[index] as TestMariadb
+      return { host, port }
+    }),
+  })
+
+  /** Appends as a server does, one claim after the other, and settles what is unknown; gives the claims confirmed. */
+  const appendUntil = async (store: EventStore, firstHost: number, isEnough: (count: number) => boolean) => {
+    const confirmed: string[] = []
+    let unknown = false
+    for (let host = firstHost; !isEnough(confirmed.length);) {
+      const result = await (unknown ? store.settle() : store.append(batchOf(claim(streamAt(host)))))()
+      if (E.isRight(result)) {
+        unknown = false
+        expect(result.right.map(({ _tag }) => _tag)).toEqual(['Appended'])
+        confirmed.push(streamAt(host++))
+      } else if (result.left._tag === 'OutcomeUnknown') unknown = true
+      else if (result.left._tag !== 'StoreUnavailable') throw new Error(JSON.stringify(result.left))
+    }
+    return confirmed
+  }
+
+  const soundEvents = async (store: EventStore): Promise<ReadonlyArray<Stored>> => {
+    const { events } = await must(store.readAfter(START, 100_000))
+    for (const [, log] of Map.groupBy(events, (event) => event.log)) {
+      let previous = GENESIS
+      log.forEach((event, index) => {
+        expect(event.seq).toBe(index + 1)
+        expect(checkLink(previous, event)).toBe(true)
+        previous = event.hash
+      })
+    }
+    return events
+  }
+
+  it('fails over when a node is killed in the middle, loses and doubles nothing, and goes back when it is well', async () => {
+    const options = await optionsFrom(0, 1, 2)
+    const [alpha, beta] = [await must(openMysql(options, 'alpha')), await must(openMysql(at(options, 1, 2), 'beta'))]
+    let killed = false
+    let since = 0
+    const both = Promise.all([
+      appendUntil(alpha, 0, () => killed && ++since > 60),
+      appendUntil(beta, 10_000, (count) => killed && count > 60),
+    ])
+    await until('both have appended', async () => Object.values(await must(beta.heads())).every((seq) => seq > 20))
+    await cluster.nodes[0]?.kill()
+    killed = true
+    const confirmed = (await both).flat()
+    const events = await soundEvents(beta)
+    expect(events.map(({ stream }) => stream as string).sort()).toEqual([...confirmed].sort())
+    await cluster.nodes[0]?.restart()
+    await cluster.settled(0, 3)
+    const { pid } = cluster.nodes[0] as TestMariadb
+    expect(pid()).toBeGreaterThan(0)
+    await until('alpha stands with its preferred node again', async () => {
+      await must(alpha.heartbeat(''))
+      const [row] = await (cluster.nodes[0] as TestMariadb).query(
+        `SELECT count(*) AS connections FROM information_schema.processlist WHERE db = '${options.database}'`,
+      )
+      return Number(row?.connections) > 0
+    })
+    await must(alpha.append(claims(30_000, 5)))
+    expect((await soundEvents(beta)).length).toBe(confirmed.length + 5)
+    await alpha.close()
+    await beta.close()
+  }, 120_000)
+
+  it('sees on one node at once what was committed on another, also right after a fail-over', async () => {
+    const options = await optionsFrom(0, 1, 2)
+    const [alpha, beta] = [await must(openMysql(options, 'alpha')), await must(openMysql(at(options, 2), 'beta'))]
+    for (let host = 0; host < 40; host++) {
+      await must(alpha.append(batchOf(claim(streamAt(host)))))
+      const latest = await must(beta.readLatest([streamAt(host)]))
+      expect(latest).toHaveLength(1)
+      expect(await must(beta.append(batchOf(claim(streamAt(host), 0))))).toMatchObject([{ _tag: 'Appended' }])
+    }
+    expect(await soundEvents(alpha)).toHaveLength(80)
+    await alpha.close()
+    await beta.close()
+  }, 60_000)
+
+  it('leaves a node that answers that it is not ready (1047)', async () => {
+    const options = await optionsFrom(0, 1)
+    const store = await must(openMysql(options, 'alpha'))
+    await must(store.append(claims(0, 2)))
+    await cluster.nodes[0]?.query('SET GLOBAL wsrep_reject_queries = ALL')
+    try {
+      expect(await must(store.append(claims(10, 1)))).toMatchObject([{ _tag: 'Appended' }])
+      await must(store.heartbeat(''))
+      const alone = await openMysql(at(options, 0), 'beta')()
+      expect(alone).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
+      expect(JSON.stringify(alone)).toContain('not ready')
+      expect(await soundEvents(store)).toHaveLength(3)
+    } finally {
+      await cluster.nodes[0]?.query('SET GLOBAL wsrep_reject_queries = NONE')
+    }
+    await store.close()
+  }, 30_000)
+
+  it('is content with the settings that the cluster was started with, and warns of relaxed flushing', async () => {
+    const options = await optionsFrom(0)
+    await (await must(openMysql(options, 'alpha'))).close()
+    expect(await must(checkMysqlSettings(options))).toEqual([])
+    await cluster.nodes[0]?.query('SET GLOBAL innodb_flush_log_at_trx_commit = 2')
+    expect(await must(checkMysqlSettings(options))).toMatchObject([expect.stringContaining('innodb_flush_log')])
+    await cluster.nodes[0]?.query('SET GLOBAL innodb_flush_log_at_trx_commit = 1')
+  })
+
+  it('writes once when the node is frozen with the batch on its way', async () => {
+    const options = await optionsFrom(0, 1)
+    const quick = { ...options, statementTimeoutMs: 700, connectTimeoutMs: 500, preferAgainMs: 60_000 }
+    const store = await must(openMysql(quick, 'alpha'))
+    await must(store.append(claims(0, 2)))
+    const appending = store.append(claims(10, 30))()
+    cluster.nodes[0]?.pause()
+    const frozen = await appending
+    let outcome = frozen
+    try {
+      await until(
+        'the rest of the cluster goes on without it',
+        async () => {
+          if (E.isRight(outcome)) return true
+          outcome = await (
+            outcome.left._tag === 'OutcomeUnknown' || E.isLeft(frozen) ? store.settle() : store.append(claims(10, 30))
+          )()
+          return E.isRight(outcome)
+        },
+        30_000,
+      )
+      await cluster.settled(1, 2)
+    } finally {
+      cluster.nodes[0]?.resume()
+    }
+    expect(E.isRight(outcome) && outcome.right.map(({ _tag }) => _tag)).toEqual(new Array(30).fill('Appended'))
+    await cluster.settled(1, 3, 60_000)
+    await cluster.settled(0, 3, 60_000)
+    // The connection for pages stood with the frozen node, and finds out when it is used.
+    await until('pages can be read', async () => E.isRight(await store.readAfter(START, 1)()))
+    expect(await soundEvents(store)).toHaveLength(32)
+    await store.close()
+  }, 120_000)
+})
