@@ -8,9 +8,11 @@ import { makeMemoryLedger, openMemory, openMemoryReader } from '../adapters/memo
 import { migrateMysql } from '../adapters/mysql/migration.ts'
 import { openMysql, openMysqlReader } from '../adapters/mysql/open.ts'
 import type { MysqlOptions } from '../adapters/mysql/options.ts'
+import { checkMysqlSettings } from '../adapters/mysql/settings.ts'
 import { migratePostgres } from '../adapters/postgres/migration.ts'
 import { openPostgres, openPostgresReader } from '../adapters/postgres/open.ts'
 import type { PostgresOptions } from '../adapters/postgres/options.ts'
+import { checkPostgresSettings } from '../adapters/postgres/settings.ts'
 import type { EventReader, EventStore } from '../domain/event-store.ts'
 import type { LeaseTables } from '../projections/lease-tables.ts'
 import { openMysqlTables } from '../projections/mysql/open.ts'
@@ -51,6 +53,8 @@ interface Database {
   readonly openReader: () => Opening<EventReader>
   /** The lease tables beside the ledger; undefined where the database can hold none. */
   readonly openTables: (() => Opening<LeaseTables>) | undefined
+  /** Sentences on settings of the database with which the service cannot keep its promises. */
+  readonly warnings?: () => Opening<ReadonlyArray<string>>
   readonly connection: string | undefined
   readonly failed: Promise<string>
   readonly stop: () => Promise<void>
@@ -63,6 +67,8 @@ export const openStores = async (config: Config, serverName: string, log: Logger
   const opened = await openBoth(config, 'own', (database) => database.open(serverName))
   if (E.isLeft(opened)) return opened
   const { ledger: store, tables, database, close } = opened.right
+  const warnings = await database.warnings?.()()
+  if (warnings !== undefined && E.isRight(warnings)) for (const warning of warnings.right) log.warn({}, warning)
   return E.right({ store, tables, connection: database.connection, failed: database.failed, close })
 }
 
@@ -151,16 +157,18 @@ const mysqlTables =
 
 const NEVER_FAILS = { failed: new Promise<string>(() => undefined), stop: () => Promise.resolve() }
 
-const onPostgres = (options: PostgresOptions): Pick<Database, 'open' | 'openReader' | 'openTables'> => ({
+const onPostgres = (options: PostgresOptions): Pick<Database, 'open' | 'openReader' | 'openTables' | 'warnings'> => ({
   open: (log) => openPostgres(options, log),
   openReader: () => openPostgresReader(options),
   openTables: () => postgresTables(options),
+  warnings: () => checkPostgresSettings(options),
 })
 
 const onMysql = (options: MysqlOptions): Database => ({
   open: (log) => openMysql(options, log),
   openReader: () => openMysqlReader(options),
   openTables: () => mysqlTables(options),
+  warnings: () => checkMysqlSettings(options),
   connection: undefined,
   ...NEVER_FAILS,
 })

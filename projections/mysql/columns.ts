@@ -165,11 +165,14 @@ export const COLUMNS: Readonly<Record<LeaseTable, ReadonlyArray<Column>>> = {
 /** How many columns, the first ones, make a row one of its table. */
 export const KEY_LENGTH: Readonly<Record<LeaseTable, number>> = { lease4: 1, lease6: 3 }
 
-/**
- * The rows as one JSON text: an array of arrays in the order of the columns, sorted by key, so that writers who meet
- * at some addresses wait for each other in one order.
- */
-export const rowsText = (table: LeaseTable, rows: ReadonlyArray<LeaseRow>): string => {
+/** A batch of one table as JSON: the rows, an array of arrays in the order of the columns; and of their keys alone. */
+export interface BatchTexts {
+  readonly rows: string
+  readonly keys: string
+}
+
+/** The rows sorted by key, so that writers who meet at some addresses wait for each other in one order. */
+export const batchTexts = (table: LeaseTable, rows: ReadonlyArray<LeaseRow>): BatchTexts => {
   const columns = COLUMNS[table]
   const keyLength = KEY_LENGTH[table]
   const values = rows.map((row) => columns.map(({ write }) => write(row)))
@@ -180,7 +183,7 @@ export const rowsText = (table: LeaseTable, rows: ReadonlyArray<LeaseRow>): stri
     }
     return 0
   })
-  return JSON.stringify(values)
+  return { rows: JSON.stringify(values), keys: JSON.stringify(values.map((row) => row.slice(0, keyLength))) }
 }
 
 /** What is selected from a table so that {@link fromOctets} can read it. */

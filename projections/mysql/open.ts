@@ -6,7 +6,7 @@ import type { Checkpoint, LogName, ReadError, Seq } from '../../domain/event-sto
 import { tableOf } from '../lease-row.ts'
 import type { KeaLeaseType, LeaseRow, LeaseTable } from '../lease-row.ts'
 import type { LeaseTables, ShadowTables, SnapshotEnd, Statistic } from '../lease-tables.ts'
-import { fromOctets, rowsText } from './columns.ts'
+import { batchTexts, fromOctets } from './columns.ts'
 import { makeConnection, whereText } from './connection.ts'
 import type { Connection, MysqlTablesOptions, Row, Statements } from './connection.ts'
 import { openShadow } from './shadow.ts'
@@ -52,7 +52,7 @@ const withSuffix = (
       .filter((part) => part.rows.length > 0)
     const tables = byTable.map(({ table }) => table)
     const parameters = [
-      ...byTable.map((part) => rowsText(part.table, part.rows)),
+      ...byTable.map((part) => batchTexts(part.table, part.rows)).flatMap(({ rows: all, keys }) => [all, keys]),
       ...(from === 0 ? [projection, log] : []),
       ...[to, projection, log, from],
       // Two kinds of statistics, each of which looks at the rows twice.

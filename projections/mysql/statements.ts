@@ -18,7 +18,7 @@ export const REBUILT = [
 
 /**
  * Moves the checkpoint and writes a batch: a text of several statements, sent in one go, that is one transaction.
- * Placeholders in order: the JSON text of the rows of each table; when `isFirst`, projection and log; then to,
+ * Placeholders in order: for each table the JSON texts of its rows and keys; when `isFirst`, projection and log; then to,
  * projection, log, from; for each table log, from, to, twice; projection and log. The last result is one row: 1 when
  * the batch was let through, and where the checkpoint stands now.
  *
@@ -27,7 +27,7 @@ export const REBUILT = [
  */
 export const applyStatements = (suffix: string, tables: ReadonlyArray<LeaseTable>, isFirst: boolean): string =>
   [
-    ...tables.map((table) => `SET @${table}_rows = ?`),
+    ...tables.map((table) => `SET @${table}_rows = ?, @${table}_keys = ?`),
     'START TRANSACTION',
     ...(isFirst
       ? [
@@ -45,10 +45,14 @@ export const applyStatements = (suffix: string, tables: ReadonlyArray<LeaseTable
     `SELECT @moved, coalesce((SELECT seq FROM lease_checkpoints${suffix} WHERE projection = ? AND log = ?), 0)`,
   ].join(';\n')
 
-/** What JSON_TABLE makes of the rows: columns c0, c1, and so on, for names of the table's own would be ambiguous. */
-const given = (table: LeaseTable, columnsMax: number): string => {
-  const columns = COLUMNS[table].slice(0, columnsMax).map(({ type }, index) => `c${index} ${type} PATH '$[${index}]'`)
-  return `json_table(@${table}_rows, '$[*]' COLUMNS (${columns.join(', ')})) AS given`
+/**
+ * What JSON_TABLE makes of the rows, or of their keys: columns c0, c1, and so on, for names of the table's own would be
+ * ambiguous. The keys have a text of their own because MariaDB goes through all of a row for each column of it.
+ */
+const given = (table: LeaseTable, what: 'rows' | 'keys'): string => {
+  const columns = what === 'rows' ? COLUMNS[table] : COLUMNS[table].slice(0, KEY_LENGTH[table])
+  const list = columns.map(({ type }, index) => `c${index} ${type} PATH '$[${index}]'`)
+  return `json_table(@${table}_${what}, '$[*]' COLUMNS (${list.join(', ')})) AS given`
 }
 
 /**
@@ -71,7 +75,7 @@ const writeRows = (suffix: string, table: LeaseTable): string => {
   return `
 INSERT INTO ${here} (${columns.map(({ name }) => name).join(', ')})
 SELECT ${columns.map(({ store }, index) => store(`given.c${index}`)).join(', ')}
-FROM ${given(table, columns.length)}
+FROM ${given(table, 'rows')}
 WHERE @moved = 1
 ON DUPLICATE KEY UPDATE ${[...prior, ...changes].join(', ')},
   revision = greatest(VALUES(revision), ${here}.revision)`
@@ -81,13 +85,12 @@ ON DUPLICATE KEY UPDATE ${[...prior, ...changes].join(', ')},
 const count = (suffix: string, table: LeaseTable, kind: 'stat' | 'pool_stat', by: ReadonlyArray<string>): string => {
   const key = [...by, ...(table === 'lease6' ? ['lease_type'] : []), 'state']
   const stat = `${table}_${kind}${suffix}`
-  const keyLength = KEY_LENGTH[table]
-  const columns = COLUMNS[table].slice(0, keyLength)
+  const columns = COLUMNS[table].slice(0, KEY_LENGTH[table])
   const isGiven = columns.map(({ name, store }, index) => `l.${name} = ${store(`given.c${index}`)}`).join(' AND ')
   const written = (prefix: string, change: number): string => {
     const names = key.map((name) => `l.${name === 'lease_type' ? '' : prefix}${name} AS ${name}`)
     return `SELECT ${names.join(', ')}, ${change} AS one
-  FROM ${given(table, keyLength)} STRAIGHT_JOIN ${table}${suffix} l ON ${isGiven}
+  FROM ${given(table, 'keys')} STRAIGHT_JOIN ${table}${suffix} l ON ${isGiven}
   WHERE @moved = 1 AND l.log = ? AND l.seq > ? AND l.seq <= ?`
   }
   return `
