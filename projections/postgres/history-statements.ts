@@ -170,7 +170,8 @@ const latest = (name: string): string => `CASE WHEN ${NEWER} THEN excluded.${nam
 
 /** What {@link heldText} says of a row, of the merged one. */
 const HELD = `
-    CASE WHEN ${latest('bound_revision')} < 0 THEN 'empty'
+    CASE WHEN here.bound_revision >= 0 AND here.end_revision = ${NONE} AND excluded.end_revision = ${NONE} THEN here.held
+         WHEN ${latest('bound_revision')} < 0 THEN 'empty'
          WHEN ${ending('end_revision')} = ${NONE} THEN tstzrange(here.starts_at, here.starts_at, '[]')
          ELSE tstzrange(here.starts_at, greatest(here.starts_at, least(${ending('ended_at')}, ${latest('granted_to')})
            - CASE ${ending('end_by')} WHEN 'expired' THEN '0' ELSE '${CLOCK_TOLERANCE_MS} ms' END::interval)) END`
@@ -257,12 +258,18 @@ WHERE (${BY[kind]} = $1::text OR formerly @> ARRAY[$2::text])
   AND granted_to > to_timestamp($3::double precision / 1000)
 ORDER BY starts_at, address`
 
-/** The spans of every address and prefix that lies in a prefix, and of every prefix that it lies in: parameter 1. */
+/**
+ * The spans of every address and prefix that lies in a prefix, and of every prefix that it lies in: parameter 1. In two
+ * parts, because the index over addresses leaves out what is disputed.
+ */
 export const spansWithinStatement = (schema: string): string => `
 SELECT ${SELECTED}
 FROM ${schema}.lease_spans
-WHERE address && $1::inet
-ORDER BY address, starts_at`
+WHERE address && $1::inet AND NOT disputed
+UNION ALL
+SELECT ${SELECTED}
+FROM ${schema}.lease_spans
+WHERE address && $1::inet AND disputed`
 
 /** All spans. */
 export const allSpansStatement = (schema: string): string => `

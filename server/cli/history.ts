@@ -1,115 +1,255 @@
-/** `ledger history`: everything that ever happened to an address, or who held it at a moment. */
-import { Command } from 'commander'
+/** `ledger history`: who held an address, and what a client held, at a moment or over a time. */
+import { Command, Option } from 'commander'
 import * as E from 'fp-ts/lib/Either.js'
-import type { EventReader, Recorded } from '../../domain/event-store.ts'
-import { FOREVER, isoText } from '../../domain/instant.ts'
-import { decodeStored } from '../../domain/lease-codec.ts'
-import { addressText } from '../../domain/stream.ts'
+import type { Recorded } from '../../domain/event-store.ts'
+import { isoText } from '../../domain/instant.ts'
+import type { Instant } from '../../domain/instant.ts'
 import type { StreamName } from '../../domain/stream.ts'
-import { holderAt, spansOf } from '../../projections/history.ts'
-import type { Span } from '../../projections/history.ts'
+import { IDENTIFIER_KINDS, identifierText } from '../../projections/history.ts'
+import type { IdentifierKind, Span } from '../../projections/history.ts'
+import { proveWindow } from '../evidence/proof.ts'
+import type { Proof } from '../evidence/proof.ts'
 import { fail } from './fail.ts'
-import { instantArgument, orFail, streamArgument, withLedgerOptions, withReader } from './open.ts'
+import { addressSubject, askSpans, clientSubject, readAll } from './history-ask.ts'
+import type { Sources, Subject } from './history-ask.ts'
+import { answerOf, csvLines, eventText, spanText } from './history-format.ts'
+import { orFail, withLedgerOptions, withReader } from './open.ts'
 import type { LedgerArguments } from './open.ts'
+import { localZone, parseTime, parseZone, UTC } from './time.ts'
+import type { Asked, Zone } from './time.ts'
+
+type Format = 'table' | 'json' | 'ndjson' | 'csv'
 
 interface Arguments extends LedgerArguments {
   readonly at?: string
-  readonly events: boolean
+  readonly from?: string
+  readonly to?: string
+  readonly zone?: string
+  readonly format: Format
   readonly json: boolean
+  readonly grace: number
+  readonly events: boolean
+  readonly proof: boolean
+  readonly mac?: string
+  readonly clientId?: string
+  readonly duid?: string
+  readonly hostname?: string
+  readonly circuitId?: string
+  readonly remoteId?: string
 }
 
-const PAGE_MAX = 1_000
+/** A time that was asked about, both ends inclusive; `isAsked` is false for all times. */
+interface Window {
+  readonly from: Instant
+  readonly to: Instant
+  readonly zone: Zone
+  readonly isAsked: boolean
+}
 
 /** The command. */
-export const historyCommand = (): Command =>
-  withLedgerOptions(new Command('history'))
-    .description('show who held an address or prefix, and when')
-    .argument('<address>', 'IPv4 or IPv6 address, or a delegated prefix')
-    .option('--at <time>', 'answer only who held it then')
+export const historyCommand = (): Command => {
+  const command = withLedgerOptions(new Command('history'))
+    .description('show who held an address or prefix, or what a client held, and when')
+    .argument('[address]', 'IPv4 or IPv6 address, or a prefix: everything in it')
+    .option('--at <time>', 'only who held it then; ISO 8601 in any zone, or @seconds')
+    .option('--from <time>', 'only what was held at this time or later')
+    .option('--to <time>', 'only what was held until this time')
+    .option('--zone <zone>', 'zone of times without one, and to show beside UTC, such as Europe/Berlin')
+    .option('--grace <seconds>', 'also who held it up to so long before: a device may go on using it', seconds, 0)
     .option('--events', 'show every event, also offers', false)
-    .option('--json', 'print JSON', false)
-    .action((address: string, args: Arguments) => withReader(args, ({ reader }) => show(reader, address, args)))
-
-const show = async (reader: EventReader, address: string, args: Arguments): Promise<void> => {
-  const stream = streamArgument(address)
-  const events = await readAll(reader, stream)
-  const spans = spansOf(events, Date.now())
-  if (args.at !== undefined) return showHolder(spans, stream, instantArgument(args.at), args)
-  if (args.json) return print(JSON.stringify(args.events ? events : spans, null, 2))
-  if (events.length === 0) return print(`${addressText(stream)}: nothing ever happened to it`)
-  print(args.events ? events.map(eventLine).join('\n') : spans.map(spanLine).join('\n'))
-  if (spans.length === 0 && !args.events) print(`${addressText(stream)}: offered, but never leased`)
+    .option('--no-proof', 'do not follow the hash chains when nothing was found')
+    .option('--json', 'the same as --format json', false)
+    .addOption(new Option('--format <format>').choices(['table', 'json', 'ndjson', 'csv']).default('table'))
+  for (const kind of IDENTIFIER_KINDS) command.option(`--${kind} <value>`, `everything that this ${kind} held`)
+  return command.action((address: string | undefined, args: Arguments) =>
+    withReader(args, (stores) => answer(stores, address, args)),
+  )
 }
 
-/** All events of a stream, in order; ends the process with the reason when they cannot be read. */
-export const readAll = async (reader: EventReader, stream: StreamName): Promise<Recorded[]> => {
-  const events: Recorded[] = []
-  for (;;) {
-    const page = orFail(await reader.readStream(stream, events.length, PAGE_MAX)())
-    for (const stored of page) {
-      const recorded = decodeStored(stored)
-      events.push(E.isRight(recorded) ? recorded.right : fail(recorded.left.reason))
-    }
-    if (page.length < PAGE_MAX) return events
+const seconds = (text: string): number => {
+  const value = Number(text)
+  return Number.isFinite(value) && value >= 0 ? value : fail(`${text} is no number of seconds`)
+}
+
+const subjectOf = (address: string | undefined, args: Arguments): Subject => {
+  const values: Readonly<Record<IdentifierKind, string | undefined>> = {
+    mac: args.mac,
+    'client-id': args.clientId,
+    duid: args.duid,
+    hostname: args.hostname,
+    'circuit-id': args.circuitId,
+    'remote-id': args.remoteId,
+  }
+  const given = IDENTIFIER_KINDS.filter((kind) => values[kind] !== undefined)
+  if (given.length + (address === undefined ? 0 : 1) !== 1) {
+    return fail(`give an address, a prefix, or one of ${IDENTIFIER_KINDS.map((kind) => `--${kind}`).join(', ')}`)
+  }
+  const [kind] = given
+  return kind === undefined ? addressSubject(address ?? '') : clientSubject(kind, values[kind] ?? '')
+}
+
+const orRefuse = <A>(parsed: E.Either<string, A>): A => (E.isRight(parsed) ? parsed.right : fail(parsed.left))
+
+const windowOf = (args: Arguments): Window => {
+  const zone = args.zone === undefined ? undefined : orRefuse(parseZone(args.zone))
+  const asked = (text: string | undefined): Asked | undefined =>
+    text === undefined ? undefined : orRefuse(parseTime(text, zone ?? localZone()))
+  const [at, from, to] = [asked(args.at), asked(args.from), asked(args.to)]
+  if (at !== undefined && (from !== undefined || to !== undefined)) return fail('--at stands without --from and --to')
+  const first = at ?? from ?? to
+  const shown = zone ?? first?.zone ?? UTC
+  if (at !== undefined) return { from: at.at, to: at.at, zone: shown, isAsked: true }
+  const window = { from: from?.at ?? -Infinity, to: to?.at ?? Infinity, zone: shown, isAsked: first !== undefined }
+  return window.from > window.to ? fail('--from is later than --to') : window
+}
+
+const answer = async (stores: Sources, address: string | undefined, args: Arguments): Promise<void> => {
+  const subject = subjectOf(address, args)
+  const window = windowOf(args)
+  const now = orFail(await stores.reader.clock()())
+  const graceMs = args.grace * 1000
+  const bounded = { from: Math.max(window.from - graceMs, 0), to: Math.min(window.to, now) }
+  const all = await askSpans(stores, subject, bounded.from, bounded.to, now)
+  const found = all.filter((span) => covers(span, window, graceMs))
+  const events = args.events ? await eventsOf(stores, subject, found, window) : []
+  const proof = found.length === 0 && args.proof ? await prove(stores, subject, window, now) : undefined
+  const said = found.length === 0 ? nothingText(subject, window, now, proof) : undefined
+  show({ args, window, graceMs, found, events, proof, said })
+  if (proof !== undefined && proof.missing.length > 0) process.exitCode = 1
+}
+
+/** Whether a span, or its grace time, reaches into the window. A span of no length was held at no time. */
+const covers = (span: Span, window: Window, graceMs: number): boolean =>
+  !window.isAsked || (span.from <= window.to && span.until + graceMs > window.from && span.until > span.from)
+
+const isGraceOnly = (span: Span, window: Window): boolean => window.isAsked && span.until <= window.from
+
+/** All events of an address within the window; of a client those of its spans. */
+const eventsOf = async (
+  { reader }: Sources,
+  subject: Subject,
+  spans: ReadonlyArray<Span>,
+  window: Window,
+): Promise<ReadonlyArray<Recorded>> => {
+  if (subject._tag === 'Stream') {
+    const events = await readAll(reader, subject.stream)
+    return events.filter(({ recordedAt }) => window.from <= recordedAt && recordedAt <= window.to)
+  }
+  const byStream = Map.groupBy(spans, ({ stream }) => stream)
+  const found: Recorded[] = []
+  for (const [stream, own] of byStream) {
+    const events = await readAll(reader, stream)
+    const isOf = (span: Span, { revision }: Recorded): boolean =>
+      span.first.revision <= revision && revision <= (span.end ?? span.last).revision
+    found.push(...events.filter((event) => own.some((span) => isOf(span, event))))
+  }
+  return found
+}
+
+const prove = async (stores: Sources, subject: Subject, window: Window, now: Instant): Promise<Proof> => {
+  const streams: ReadonlyArray<StreamName> = subject._tag === 'Stream' ? [subject.stream] : []
+  const from = Number.isFinite(window.from) ? window.from : now
+  return orFail(await proveWindow({ reader: stores.reader, from, to: Math.min(window.to, now), streams }))
+}
+
+const subjectText = (subject: Subject): string => {
+  switch (subject._tag) {
+    case 'Stream':
+      return subject.stream.slice(subject.stream.indexOf('/') + 1)
+    case 'Prefix':
+      return `an address or prefix in ${subject.prefix}`
+    case 'Client':
+      return `anything as ${identifierText(subject.identifier)}`
   }
 }
 
-const showHolder = (spans: ReadonlyArray<Span>, stream: StreamName, at: number, args: Arguments): void => {
-  const span = holderAt(spans, at)
-  if (args.json) return print(JSON.stringify(span ?? null, null, 2))
-  const when = isoText(at)
-  print(span === undefined ? `nobody held ${addressText(stream)} at ${when}` : `at ${when}: ${spanLine(span)}`)
+/** That nothing was found, and whether that proves anything. */
+const nothingText = (subject: Subject, window: Window, now: Instant, proof: Proof | undefined): string => {
+  const when = windowText(window, now)
+  const nobody = `nobody held ${subjectText(subject)} ${when}`
+  if (proof === undefined) return `${nobody}, as far as the ledger was looked at; its hash chains were not checked`
+  if (proof.missing.length > 0) {
+    const found = `nothing was found of somebody holding ${subjectText(subject)} ${when}`
+    return `${found}, but the ledger is not complete for that window:\n    ${proof.missing.join('\n    ')}`
+  }
+  const heads = proof.logs.map(({ log, seq, hash }) => `${log}/${seq} ${hash.slice(0, 16)}`).join(', ')
+  return `${nobody}; the ledger is complete for that window (${proof.events} events checked, up to ${heads})`
+}
+
+const windowText = (window: Window, now: Instant): string => {
+  if (window.from === window.to) return `at ${isoText(window.from)}`
+  const until = window.to > now ? `now (${isoText(now)})` : isoText(window.to)
+  return Number.isFinite(window.from)
+    ? `between ${isoText(window.from)} and ${until}`
+    : `from the beginning of the ledger until ${until}`
+}
+
+interface Shown {
+  readonly args: Arguments
+  readonly window: Window
+  readonly graceMs: number
+  readonly found: ReadonlyArray<Span>
+  readonly events: ReadonlyArray<Recorded>
+  readonly proof: Proof | undefined
+  readonly said: string | undefined
 }
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
-const END_WORDS: Readonly<Record<Span['endedBy'], string>> = {
-  held: 'still held',
-  released: 'released',
-  superseded: 'released for another address',
-  expired: 'expired',
-  declined: 'declined: in use by somebody else',
-  revoked: 'revoked',
+const show = ({ args, window, found, events, proof, said }: Shown): void => {
+  const answers = found.map((span) => answerOf(span, window.zone, isGraceOnly(span, window)))
+  switch (args.json ? 'json' : args.format) {
+    case 'json':
+      return print(JSON.stringify({ spans: answers, ...(args.events ? { events } : {}), nobody: said, proof }, null, 2))
+    case 'ndjson':
+      for (const one of args.events ? events : answers) print(JSON.stringify(one))
+      break
+    case 'csv':
+      for (const line of csvLines(CSV_FIELDS, answers)) print(line)
+      break
+    case 'table':
+      for (const span of args.events ? [] : found) print(spanText(span, window.zone, isGraceOnly(span, window)))
+      for (const event of events) print(eventText(event))
+      if (said !== undefined) print(said)
+      return
+  }
+  // Rows alone on standard output: what they do not say goes beside it.
+  if (said !== undefined) process.stderr.write(`ledger: ${said}\n`)
 }
 
-const untilText = (at: number): string => (at >= FOREVER ? 'for ever' : isoText(at))
-
-/** One span on one line. */
-export const spanLine = (span: Span): string => {
-  const { lease } = span
-  const parts = [
-    `${isoText(span.from)} to ${untilText(span.until)} (${END_WORDS[span.endedBy]})`,
-    clientText(lease.hwAddress, lease.clientId, lease.duid, lease.iaid),
-  ]
-  if (lease.hostname !== undefined) parts.push(`host ${lease.hostname}`)
-  if (lease.relay?.address !== undefined) parts.push(`relay ${lease.relay.address}`)
-  if (lease.relay?.circuitId !== undefined) parts.push(`circuit-id ${octetsText(lease.relay.circuitId)}`)
-  if (lease.relay?.remoteId !== undefined) parts.push(`remote-id ${octetsText(lease.relay.remoteId)}`)
-  parts.push(`lease ${lease.validLifetimeSec} s, renewed ${span.renewals} times, server ${span.server}`)
-  return parts.join(', ')
-}
-
-const clientText = (
-  hwAddress: string | undefined,
-  clientId: string | undefined,
-  duid: string | undefined,
-  iaid: number | undefined,
-): string => {
-  const parts: string[] = []
-  if (hwAddress !== undefined && hwAddress !== '') parts.push(hwAddress.match(/../g)?.join(':') ?? hwAddress)
-  if (clientId !== undefined) parts.push(`client-id ${clientId}`)
-  if (duid !== undefined) parts.push(`DUID ${duid} IAID ${iaid ?? 0}`)
-  return parts.join(' ')
-}
-
-/** Octets in hex, and as text where they are text: access switches put port names there. */
-const octetsText = (hex: string): string => {
-  const text = Buffer.from(hex, 'hex').toString('latin1')
-  return /^[\x20-\x7e]+$/.test(text) ? `"${text}"` : hex
-}
-
-const eventLine = ({ recordedAt, event, log, seq, revision }: Recorded): string => {
-  const { lease } = event
-  const client = clientText(lease.hwAddress, lease.clientId, lease.duid, lease.iaid)
-  return `${isoText(recordedAt)} #${revision} ${event.type} ${client}, until ${untilText(lease.expiresAt)}, ${log}/${seq}`
-}
+const CSV_FIELDS: ReadonlyArray<string> = [
+  'address',
+  'kind',
+  'from',
+  'until',
+  'endedBy',
+  'fromZone',
+  'untilZone',
+  'graceOnly',
+  'hwType',
+  'mac',
+  'clientId',
+  'duid',
+  'iaid',
+  'hostname',
+  'relayAddress',
+  'relayPeer',
+  'circuitId',
+  'circuitIdText',
+  'remoteId',
+  'remoteIdText',
+  'interfaceId',
+  'interfaceIdText',
+  'relayId',
+  'subscriberId',
+  'formerly',
+  'validLifetimeSec',
+  'renewals',
+  'renewedAt',
+  'server',
+  'subnetId',
+  'poolId',
+  'firstEvent',
+  'lastEvent',
+  'revisions',
+]

@@ -11,7 +11,7 @@ import { verify } from '../../projections/verify.ts'
 import { formatErrors, loadConfig } from '../config/load.ts'
 import { openWriter } from '../stores.ts'
 import { fail } from './fail.ts'
-import { readAll } from './history.ts'
+import { readAll } from './history-ask.ts'
 import { configOf, orFail, QUICK_START, streamArgument, withLedgerOptions, withReader } from './open.ts'
 import type { LedgerArguments } from './open.ts'
 

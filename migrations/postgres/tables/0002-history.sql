@@ -61,6 +61,7 @@ CREATE INDEX ON lease_spans (lower(hostname), starts_at) WHERE hostname IS NOT N
 CREATE INDEX ON lease_spans (circuit_id, starts_at) WHERE circuit_id IS NOT NULL;
 CREATE INDEX ON lease_spans (remote_id, starts_at) WHERE remote_id IS NOT NULL;
 CREATE INDEX ON lease_spans USING gin (formerly) WHERE formerly IS NOT NULL;
+CREATE INDEX ON lease_spans (address) WHERE disputed;
 
 -- For people and their questions. A span that ran out shows as expired even before that is recorded.
 CREATE VIEW lease_history AS
