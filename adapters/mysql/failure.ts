@@ -46,7 +46,7 @@ export const isCertain = (failure: Failure): boolean => failure._tag !== 'Lost' 
 
 const isDoubtful = (failure: Failure): boolean => failure._tag === 'Refused' && !CERTAIN.has(failure.errno)
 
-/** A statement that lost a race or was chosen to end a deadlock, or lost Galera's certification: the same again will do. */
+/** A statement that was chosen to end a deadlock, or lost Galera's certification: the same again will do. */
 export const isTransient = (failure: Failure): boolean =>
   failure._tag === 'Refused' && failure.errno === ERROR.LOCK_DEADLOCK
 

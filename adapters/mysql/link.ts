@@ -1,7 +1,9 @@
 /**
  * A connection that is made when it is needed, to the first host of the list that serves, and made anew after it was
- * lost. A statement is sent once, and to another host only when the first has answered that it does not do it. While it stands with another host than the first, the ones before it are
- * tried again now and then beside it, and the next statement goes to the first that is well.
+ * lost. A statement is sent once, and to another host only when the first has answered that it does not do it.
+ *
+ * While it stands with another host than the first, the ones before it are tried again now and then beside it, and the
+ * next statement goes to the first that is well.
  */
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'

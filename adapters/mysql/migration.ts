@@ -16,7 +16,7 @@ import type { Failure, Parameter, RawRows, Session } from './session.ts'
 const MARIADB_MIN = [10, 6] as const
 const MYSQL_MIN = [8, 0] as const
 
-/** How long to wait for another process that is migrating the same database. The client waits as long and a bit more. */
+/** How long to wait for another process that is migrating the same database. The client waits a bit longer. */
 const LOCK_TIMEOUT_SEC = 60
 
 const SERVER = `

@@ -86,8 +86,8 @@ export const warningsOf = ({ variables, clusterSize, triggers }: MysqlSettings):
   }
   if (is('log_bin', 'ON', '1') && !is('sync_binlog', '1')) {
     warnings.push(
-      `sync_binlog is ${variables.get('sync_binlog') ?? 'unknown'}: after a loss of power the replicas lack confirmed ` +
-        'leases; set it to 1',
+      `sync_binlog is ${variables.get('sync_binlog') ?? 'unknown'}: after a loss of power the replicas lack ` +
+        'confirmed leases; set it to 1',
     )
   }
   if (is('binlog_format', 'STATEMENT')) {

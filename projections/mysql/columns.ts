@@ -1,4 +1,4 @@
-/** The columns of the lease tables in MySQL: how a row is written as JSON and read back from the octets of its texts. */
+/** The columns of the lease tables in MySQL: how a row is written as JSON and read back from octets of texts. */
 import { ip6Bytes, ip6FromBytes, parseIp6 } from '../../domain/address.ts'
 import * as O from 'fp-ts/lib/Option.js'
 import type { Status } from '../../domain/lease.ts'
@@ -7,7 +7,7 @@ import type { StreamName } from '../../domain/stream.ts'
 import { leaseTypeOf, prefixOf } from '../lease-row.ts'
 import type { KeaState, LeaseRow, LeaseTable } from '../lease-row.ts'
 
-/** A column: what goes into the JSON, as what JSON_TABLE gives it, how that is stored, and the expression that is read. */
+/** A column: what goes into the JSON, as what JSON_TABLE gives it, how that is stored, and what is read. */
 interface Column {
   readonly name: string
   readonly type: string

@@ -253,7 +253,7 @@ const errnoOf = (error: unknown): number | undefined => {
   return sqlMessage === undefined || errno === undefined || errno <= 0 ? undefined : errno
 }
 
-/** What no waiting helps against: privileges, a database, table or column that is not there, a value that does not fit. */
+/** What no waiting helps against: privileges, a database, table or column that is not there, a value out of range. */
 const LASTING = [1044, 1045, 1048, 1049, 1054, 1064, 1136, 1142, 1143, 1146, 1153, 1264, 1292, 1366, 1406, 3141, 4038]
 
 /** Nothing that the driver throws is passed on but its text: its errors carry the statement with them. */

@@ -18,8 +18,8 @@ export const REBUILT = [
 
 /**
  * Moves the checkpoint and writes a batch: a text of several statements, sent in one go, that is one transaction.
- * Placeholders in order: for each table the JSON texts of its rows and keys; when `isFirst`, projection and log; then to,
- * projection, log, from; for each table log, from, to, twice; projection and log. The last result is one row: 1 when
+ * Placeholders in order: for each table the JSON texts of its rows and keys; when `isFirst`, projection and log; then
+ * to, projection, log, from; for each table log, from, to, twice; projection and log. The last result is one row: 1 when
  * the batch was let through, and where the checkpoint stands now.
  *
  * The checkpoint is the gate. Of two writers that start from one position the second waits for the row, finds it moved
@@ -31,7 +31,8 @@ export const applyStatements = (suffix: string, tables: ReadonlyArray<LeaseTable
     'START TRANSACTION',
     ...(isFirst
       ? [
-          `INSERT INTO lease_checkpoints${suffix} VALUES (?, ?, 0) ON DUPLICATE KEY UPDATE seq = lease_checkpoints${suffix}.seq`,
+          `INSERT INTO lease_checkpoints${suffix} VALUES (?, ?, 0)
+ON DUPLICATE KEY UPDATE seq = lease_checkpoints${suffix}.seq`,
         ]
       : []),
     `UPDATE lease_checkpoints${suffix} SET seq = ? WHERE projection = ? AND log = ? AND seq = ?`,

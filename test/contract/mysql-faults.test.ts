@@ -1,10 +1,11 @@
-/** Faults of a real MariaDB: lost connections, killed sessions, a frozen server, one that dies at commit or refuses writes. */
+/** Faults of a real MariaDB: lost connections, killed sessions, a server that freezes, dies at commit, refuses writes. */
 import { createConnection } from 'mysql2/promise'
 import type { Connection, RowDataPacket } from 'mysql2/promise'
 import * as E from 'fp-ts/lib/Either.js'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { openMysql, openMysqlReader } from '../../adapters/mysql/open.ts'
 import type { MysqlOptions } from '../../adapters/mysql/options.ts'
+import { checkMysqlSettings } from '../../adapters/mysql/settings.ts'
 import { START } from '../../domain/event-store.ts'
 import type { EventStore } from '../../domain/event-store.ts'
 import { mariadbMissing, startMariadb } from '../support/mariadb.ts'
@@ -303,6 +304,17 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? '' :
           left: { _tag: 'StoreUnusable', reason: expect.stringContaining('newer version') },
         })
       }
+    })
+
+    it('that are not protected, and commits that do not reach the disk, are warned of', async () => {
+      const database = `settings_${++databases}`
+      await server.createDatabase(database)
+      await (await must(openMysql(optionsFor(database), 'alpha'))).close()
+      expect(await must(checkMysqlSettings(optionsFor(database)))).toEqual([
+        expect.stringContaining('innodb_flush_log_at_trx_commit is 2'), // as this server was started
+      ])
+      await server.query(`DROP TRIGGER ${database}.events_are_not_changed`)
+      expect(await must(checkMysqlSettings(optionsFor(database)))).toContainEqual(expect.stringContaining('triggers'))
     })
 
     it('are missed by a reader of an empty database with a sentence', async () => {
