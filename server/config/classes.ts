@@ -18,9 +18,9 @@ export const resolveClasses4 = (
 ): readonly ClientClass4[] =>
   resolve(written, definitions, outer, report, (each, base) => ({
     ...base,
-    nextServer: each['next-server'],
-    serverHostname: each['server-hostname'] || undefined,
-    bootFileName: each['boot-file-name'] || undefined,
+    nextServer: each['next-server'] || undefined,
+    serverHostname: each['server-hostname'],
+    bootFileName: each['boot-file-name'],
     offerLifetimeSec: each['offer-lifetime'],
   }))
 

@@ -20,7 +20,7 @@ import type { Range } from './ranges.ts'
 import type { Report } from './report.ts'
 import { resolveReservations4 } from './reservations.ts'
 import type { DhcpText4, NetworkText4, SubnetText4 } from './shapes.ts'
-import { subnetIds } from './subnet-ids.ts'
+import { noticeHostBits, subnetIds } from './subnet-ids.ts'
 import { ip4Last } from './values.ts'
 
 /** How long an offer holds its address where nothing is said. Seconds. */
@@ -113,6 +113,7 @@ const resolveSubnet = (subnet: SubnetText4, network: NetworkText4 | undefined, c
   const { global, definitions, classes, ids, report } = context
   const chain = network === undefined ? [subnet, global] : [subnet, network, global]
   checkTimers(subnet, report)
+  noticeHostBits(subnet, report)
   const own = resolveOptions(subnet['option-data'], definitions, report)
   const outer = network === undefined ? NO_OPTIONS : resolveOptions(network['option-data'], definitions, report)
   const options = mergeOptions(own, outer)

@@ -23,7 +23,7 @@ import type { Report } from './report.ts'
 import { resolveReservations6 } from './reservations.ts'
 import { macSources, relaySuppliedOptions, resolveServerId } from './server6.ts'
 import type { DhcpText6, NetworkText6, Scope6, SubnetText6 } from './shapes.ts'
-import { subnetIds } from './subnet-ids.ts'
+import { noticeHostBits, subnetIds } from './subnet-ids.ts'
 
 const HOST_IDENTIFIERS: readonly Identifier6[] = ['hw-address', 'duid']
 
@@ -134,6 +134,7 @@ const resolveSubnet = (subnet: SubnetText6, network: NetworkText6 | undefined, c
   const { global, definitions, classes, ids, report } = context
   const chain: readonly Scope6[] = network === undefined ? [subnet, global] : [subnet, network, global]
   checkScope(subnet, report)
+  noticeHostBits(subnet, report)
   const own = resolveOptions(subnet['option-data'], definitions, report)
   const outer = network === undefined ? NO_OPTIONS : resolveOptions(network['option-data'], definitions, report)
   const options = mergeOptions(own, outer)

@@ -43,6 +43,10 @@ const resolveInterfaces = (
   const choices = (written?.interfaces ?? []).map((entry, index) =>
     choiceOf(entry, universe, [...(written?.at ?? []), 'interfaces', index], report),
   )
+  for (const [index, entry] of (written?.interfaces ?? []).entries()) {
+    if (written?.interfaces?.indexOf(entry) === index) continue
+    report.error([...(written?.at ?? []), 'interfaces', index], `the interface ${entry} is given twice`)
+  }
   if (choices.length === 0 && listen.length === 0) {
     report.warn(`Dhcp${universe} has no interfaces-config.interfaces: no client on a link is served`)
   }

@@ -113,6 +113,7 @@ export const checkTimers = (scope: ScopeFields, report: Report): void => {
 const reservationModes = (chain: Chain): ReservationModes => {
   const old: Readonly<Record<string, ReservationModes>> = {
     disabled: { global: false, inSubnet: false, outOfPool: false },
+    off: { global: false, inSubnet: false, outOfPool: false },
     'out-of-pool': { global: false, inSubnet: true, outOfPool: true },
     global: { global: true, inSubnet: false, outOfPool: false },
     all: { global: false, inSubnet: true, outOfPool: false },

@@ -70,6 +70,11 @@ const IGNORED: readonly Ignored[] = [
     why: 'statistics are folds of the ledger',
   },
   { keys: ['data-directory'], scopes: ['global'], why: 'the data folder is LeaseLedger.data-folder' },
+  {
+    keys: ['allow-address-registration'],
+    scopes: ['global'],
+    why: 'addresses that clients gave themselves are not registered',
+  },
   { keys: ['lfc-interval'], scopes: ['store'], why: 'there is no lease file to clean up' },
   { keys: ['persist'], scopes: ['store'], why: 'leases are always kept' },
   { keys: ['max-row-errors'], scopes: ['store'], why: 'there is no lease file to read' },
@@ -92,15 +97,29 @@ const REFUSED: ReadonlySet<string> = new Set([
   '4o6-interface-id',
   '4o6-subnet',
   'compatibility',
-  'allow-address-registration',
   'auth-key',
   'template-test',
+  // Of an option; elsewhere it is supported.
+  'client-classes',
+  'contact-points',
+  'keyspace',
   'Logging',
 ])
 
 /** Why `key` of an object of this kind is passed over; undefined when it is not. */
 export const ignoredBecause = (scope: Scope, key: string): string | undefined =>
   IGNORED.find(({ keys, scopes }) => keys.includes(key) && (scopes === undefined || scopes.includes(scope)))?.why
+
+/**
+ * Whether a refused key is switched off by its value, so that it may stand there: Kea writes many of its defaults into
+ * a configuration that is read back from it.
+ */
+export const saysNothing = (key: string, value: unknown): boolean => REFUSED.has(key) && isEmpty(value)
+
+const isEmpty = (value: unknown): boolean => {
+  if (typeof value === 'object' && value !== null) return Object.values(value).every((each) => each === false)
+  return value === '' || value === 0 || value === false
+}
 
 /** Whether Kea has this key and Lease Ledger has nothing for it anywhere. */
 export const isRefused = (key: string): boolean => REFUSED.has(key) || IGNORED.some(({ keys }) => keys.includes(key))

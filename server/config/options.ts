@@ -7,6 +7,7 @@ import { parseBinary, splitFields } from '../options/fields.ts'
 import { OPTION_CODE_MAX, checkDefinition, makeOptionRegistry } from '../options/registry.ts'
 import type { OptionRegistry } from '../options/registry.ts'
 import { encodeSuboptions } from '../options/suboptions.ts'
+import { Writer } from '../wire/writer.ts'
 import type { OptionSet, OptionValue } from './model.ts'
 import type { Report } from './report.ts'
 import type { OptionData, OptionDef } from './shapes.ts'
@@ -101,8 +102,10 @@ export const resolveOptions = (
     const space = spaces.get(value.space) ?? new Map<number, Placed>()
     spaces.set(value.space, space)
     const before = space.get(value.code)
-    if (before === undefined) space.set(value.code, { value, data })
-    else {
+    if (before === undefined) space.set(value.code, { value, data, others: [] })
+    else if (isOtherVendor(value, before, definitions.universe)) {
+      space.set(value.code, { ...before, others: [...before.others, enterpriseOf(value)] })
+    } else {
       const line = report.line(before.data.at)
       report.error(data.at, `the option ${value.name} is given twice in this scope, first on line ${line}`)
     }
@@ -113,7 +116,20 @@ export const resolveOptions = (
 interface Placed {
   readonly value: OptionValue
   readonly data: OptionData
+  /** Further enterprise numbers, when the option only names vendors and stands there for each of them. */
+  readonly others: readonly number[]
 }
+
+const namesVendor = ({ space, code, bytes }: OptionValue, universe: Universe): boolean =>
+  space === `dhcp${universe}` && code === VENDOR_OPTIONS_CODE[universe] && bytes.length === 4
+
+const enterpriseOf = ({ bytes }: OptionValue): number =>
+  new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(0)
+
+const isOtherVendor = (value: OptionValue, { value: first, others }: Placed, universe: Universe): boolean =>
+  namesVendor(value, universe) &&
+  namesVendor(first, universe) &&
+  ![enterpriseOf(first), ...others].includes(enterpriseOf(value))
 
 type Spaces = ReadonlyMap<string, ReadonlyMap<number, Placed>>
 
@@ -195,7 +211,9 @@ const assemble = (spaces: Spaces, definitions: Definitions, report: Report): Opt
     if (!registry.hasSpace(space)) report.error([...data.at, 'space'], `no option carries the space ${space}`)
     else report.warn(`options of the space ${space} are not sent: the option that carries it is not in the same scope`)
   }
-  return { standard: withVendors(standard, vendor, universe), vendor, always: alwaysOf(standard) }
+  const others = spaces.get(top)?.get(VENDOR_OPTIONS_CODE[universe])?.others ?? []
+  const complete = withVendors(standard, vendor, others, universe)
+  return { standard: complete, vendor, always: alwaysOf(complete) }
 }
 
 const pack = (
@@ -221,34 +239,64 @@ const pack = (
   return { ...value, bytes: Buffer.concat([value.bytes, encoded.right]) }
 }
 
-/** An option that only names a vendor is completed with that vendor's options, so that a client who asks gets them. */
+/**
+ * An option that only names vendors is completed with their options, so that a client who asks gets them. In DHCPv6 one
+ * option holds one vendor: where there are several, only a client that names its own gets that one's.
+ */
 const withVendors = (
-  standard: ReadonlyMap<number, OptionValue>,
+  standard: Values,
   vendor: OptionSet['vendor'],
+  others: readonly number[],
   universe: Universe,
-): ReadonlyMap<number, OptionValue> => {
+): Values => {
   const carrier = standard.get(VENDOR_OPTIONS_CODE[universe])
-  if (carrier?.bytes.length !== 4) return standard
-  const enterprise = new DataView(carrier.bytes.buffer, carrier.bytes.byteOffset, 4).getUint32(0)
-  const values = [...(vendor.get(enterprise) ?? [])].filter(([, value]) => !value.neverSend)
-  const packed = encodeSuboptions(universe, new Map(values.map(([code, value]) => [code, value.bytes])))
-  if (E.isLeft(packed) || (universe === 4 && packed.right.length > 255)) return standard
-  const length = universe === 4 ? [packed.right.length] : []
-  const bytes = Buffer.concat([carrier.bytes, Uint8Array.from(length), packed.right])
-  return new Map(standard).set(carrier.code, { ...carrier, bytes })
+  if (carrier === undefined || !namesVendor(carrier, universe)) return standard
+  const complete = new Map(standard)
+  if (universe === 6 && others.length > 0) {
+    complete.delete(carrier.code)
+    return complete
+  }
+  const blocks = [enterpriseOf(carrier), ...others].map((enterprise) => vendorBlock(enterprise, vendor, universe))
+  if (blocks.includes(undefined)) return standard
+  const bytes = Buffer.concat(blocks.filter((block) => block !== undefined))
+  return complete.set(carrier.code, { ...carrier, bytes })
 }
 
-const alwaysOf = (standard: ReadonlyMap<number, OptionValue>): readonly number[] =>
+/** Enterprise number and its options, with their length in DHCPv4; undefined when they are too long for it. */
+const vendorBlock = (enterprise: number, vendor: OptionSet['vendor'], universe: Universe): Uint8Array | undefined => {
+  const values = [...(vendor.get(enterprise) ?? [])].filter(([, value]) => !value.neverSend)
+  const packed = encodeSuboptions(universe, new Map(values.map(([code, value]) => [code, value.bytes])))
+  if (E.isLeft(packed) || (universe === 4 && packed.right.length > 255)) return undefined
+  const head = new Writer(5).u32(enterprise)
+  if (universe === 4) head.u8(packed.right.length)
+  return head.bytes(packed.right).finish()
+}
+
+type Values = ReadonlyMap<number, OptionValue>
+
+const alwaysOf = (standard: Values): readonly number[] =>
   [...standard.values()].filter((value) => value.alwaysSend && !value.neverSend).map(({ code }) => code)
 
 /** Options of an inner scope over those of the scope around it. */
 export const mergeOptions = (inner: OptionSet, outer: OptionSet): OptionSet => {
   if (inner === NO_OPTIONS) return outer
   if (outer === NO_OPTIONS) return inner
-  const standard = new Map([...outer.standard, ...inner.standard])
+  const standard = mergeValues(inner.standard, outer.standard)
   const vendor = new Map(outer.vendor)
   for (const [enterprise, values] of inner.vendor) {
-    vendor.set(enterprise, new Map([...(outer.vendor.get(enterprise) ?? []), ...values]))
+    vendor.set(enterprise, mergeValues(values, outer.vendor.get(enterprise) ?? new Map()))
   }
   return { standard, vendor, always: alwaysOf(standard) }
+}
+
+/** The inner value counts; the two flags stay set once they are set in any scope, as in Kea. */
+const mergeValues = (inner: Values, outer: Values): Values => {
+  const merged = new Map(outer)
+  for (const [code, value] of inner) {
+    const around = outer.get(code)
+    const alwaysSend = value.alwaysSend || around?.alwaysSend === true
+    const neverSend = value.neverSend || around?.neverSend === true
+    merged.set(code, { ...value, alwaysSend, neverSend })
+  }
+  return merged
 }

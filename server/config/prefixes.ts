@@ -59,7 +59,8 @@ const excludedOf = (written: PdPoolText, report: Report): Prefix6 | undefined =>
   if (prefix === 0n && length === 0) return undefined
   const delegated = written['delegated-len']
   const inside = length > delegated && ip6Network(prefix, delegated) === ip6Network(written.prefix, delegated)
-  if (inside && ip6Network(prefix, length) === prefix) return { prefix, length }
+  // The bits behind its length are not sent (RFC 6603 §4.2), and Kea takes any.
+  if (inside) return { prefix: ip6Network(prefix, length), length }
   const first = `${ip6Text(written.prefix)}/${delegated}`
   const message = `expected a prefix inside ${first}, the first that is delegated, found ${ip6Text(prefix)}/${length}`
   report.error([...written.at, 'excluded-prefix'], message)

@@ -43,7 +43,8 @@ export const resolveReservations4 = (
       identifier: identifier.bytes,
       address,
       hostname: each.hostname || undefined,
-      nextServer: each['next-server'],
+      // Kea writes a zero address where nothing is configured.
+      nextServer: each['next-server'] || undefined,
       serverHostname: each['server-hostname'],
       bootFileName: each['boot-file-name'],
       clientClasses: each['client-classes'] ?? [],

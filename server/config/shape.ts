@@ -4,7 +4,7 @@
  */
 import * as E from 'fp-ts/lib/Either.js'
 import * as t from 'io-ts'
-import { ignoredBecause, isRefused } from './keys.ts'
+import { ignoredBecause, isRefused, saysNothing } from './keys.ts'
 import type { Scope } from './keys.ts'
 import type { Report } from './report.ts'
 import type { Path } from './tree.ts'
@@ -46,6 +46,7 @@ export const shape = <R extends t.Props, O extends t.Props>(
       for (const [key, value] of Object.entries(u)) {
         if (value === undefined) continue
         const codec = codecs.get(key)
+        if (codec === undefined && saysNothing(key, value)) continue
         if (codec === undefined) errors.push(...unknownKey(scope, key, value, codecs, context))
         else take(codec.validate(value, t.appendContext(context, key, codec, value)), fields, key, errors)
       }

@@ -11,13 +11,15 @@ import {
   ip6,
   octets,
   oneOf,
+  orEmpty,
   port,
-  prefix4,
   prefix6,
   range4,
   range6,
   seconds,
   shortText,
+  subnet4,
+  subnet6,
   text,
   word,
 } from './values.ts'
@@ -72,14 +74,19 @@ const scope = {
   'reservations-global': flag,
   'reservations-in-subnet': flag,
   'reservations-out-of-pool': flag,
-  'reservation-mode': oneOf('disabled', 'out-of-pool', 'global', 'all'),
+  'reservation-mode': oneOf('disabled', 'off', 'out-of-pool', 'global', 'all'),
   'store-extended-info': flag,
   'adaptive-lease-time-threshold': fraction,
   allocator,
 }
 export type ScopeFields = Placed & Fields<typeof scope>
 
-const boot4 = { 'next-server': ip4, 'server-hostname': shortText(63), 'boot-file-name': shortText(127) }
+/** Empty text says nothing, as in Kea: what is around the object counts. */
+const boot4 = {
+  'next-server': orEmpty(ip4),
+  'server-hostname': orEmpty(shortText(63)),
+  'boot-file-name': orEmpty(shortText(127)),
+}
 const scope4 = { ...scope, ...boot4, 'offer-lifetime': seconds, authoritative: flag, 'match-client-id': flag }
 const scope6 = { ...scope, ...preferredLifetime, 'pd-allocator': allocator, 'rapid-commit': flag }
 export type Scope4 = Placed & Fields<typeof scope4>
@@ -159,12 +166,12 @@ export type PdPoolText = t.TypeOf<typeof PdPool>
 const subnetId = integer(0, 0xfffffffe)
 const Subnet4 = shape(
   'subnet',
-  { subnet: prefix4 },
+  { subnet: subnet4 },
   { ...scope4, ...classRules, ...link4, id: subnetId, pools: list(Pool4), reservations: list(Reservation4) },
 )
 const Subnet6 = shape(
   'subnet',
-  { subnet: prefix6 },
+  { subnet: subnet6 },
   {
     ...scope6,
     ...classRules,
@@ -252,11 +259,16 @@ const Output = shape(
   { output: word(4096) },
   { flush: flag, maxsize: integer(0, Number.MAX_SAFE_INTEGER), maxver: integer(0, 65535), pattern: text },
 )
+const SEVERITIES = ['FATAL', 'ERROR', 'WARN', 'INFO', 'DEBUG', 'NONE'] as const
+const severity = scalar(`one of ${SEVERITIES.join(', ')}`, (value) =>
+  SEVERITIES.find((each) => typeof value === 'string' && value.toUpperCase() === each),
+)
+
 const Logger = shape(
   'part',
   { name: word() },
   {
-    severity: oneOf('FATAL', 'ERROR', 'WARN', 'INFO', 'DEBUG', 'NONE'),
+    severity,
     debuglevel: integer(0, 99),
     'output-options': list(Output),
     output_options: list(Output),

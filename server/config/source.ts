@@ -97,8 +97,12 @@ const reasonOf = (error: unknown): string => {
   return known[code ?? ''] ?? String(code ?? error)
 }
 
-/** What a scan stops at: strings are passed over, comments blanked, include directives followed. */
-const TOKEN = /"(?:[^"\\\n]|\\.)*"?|\/\/[^\n]*|#[^\n]*|\/\*[^]*?(?:\*\/|$)|<\?include[ \t]*"([^"\n]*)"[ \t]*\?>/g
+/**
+ * What a scan stops at: strings are passed over, comments blanked, include directives followed, and a decimal point
+ * without a digit before it, which Kea takes, gets one.
+ */
+const TOKEN =
+  /"(?:[^"\\\n]|\\.)*"?|\/\/[^\n]*|#[^\n]*|\/\*[^]*?(?:\*\/|$)|<\?include[ \t]*"([^"\n]*)"[ \t]*\?>|(?<=[\s:,[-])\.(?=\d)/g
 
 const appendText = (out: Assembly, file: string, text: string, within: readonly string[]): ConfigError | undefined => {
   const lines = [0]
@@ -113,11 +117,17 @@ const appendText = (out: Assembly, file: string, text: string, within: readonly 
     const token = match[0]
     if (token.startsWith('"')) continue
     clean += text.slice(from + clean.length, match.index)
-    if (!token.startsWith('<')) {
+    if (token !== '.' && !token.startsWith('<')) {
       clean += blank(token)
       continue
     }
     add(clean, from)
+    if (token === '.') {
+      add('0', match.index)
+      from = match.index
+      clean = ''
+      continue
+    }
     const failure = append(out, included(match[1] ?? '', file), within, positionIn(file, lines, match.index))
     if (failure !== undefined) return failure
     from = match.index + token.length

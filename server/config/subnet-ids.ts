@@ -1,10 +1,10 @@
-/** Numbers for subnets: those given, each once, and the free ones from 1 for those without. */
+/** How subnets are named: their prefix, and their number, which is the one given or the next free one from 1. */
 import type { Report } from './report.ts'
 import type { Placed } from './shape.ts'
 
 interface Numbered extends Placed {
   readonly id?: number | undefined
-  readonly subnet: { readonly text: string }
+  readonly subnet: { readonly text: string; readonly inexact: string | undefined }
 }
 
 /** The id of every subnet. An id that is given twice is reported. */
@@ -32,4 +32,9 @@ export const subnetIds = <S extends Numbered>(subnets: readonly S[], report: Rep
     report.warn(`the subnet ${subnet.subnet.text} has no id and gets ${next}: ${advice}`)
   }
   return ids
+}
+
+/** Says which network is meant by a prefix with host bits. */
+export const noticeHostBits = ({ subnet }: Numbered, report: Report): void => {
+  if (subnet.inexact !== undefined) report.warn(`the subnet ${subnet.inexact} has host bits: ${subnet.text} is served`)
 }

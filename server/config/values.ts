@@ -1,8 +1,8 @@
 /** Codecs of the single values of a configuration. */
 import * as E from 'fp-ts/lib/Either.js'
 import * as O from 'fp-ts/lib/Option.js'
-import type * as t from 'io-ts'
-import { ip6Last, ip6Network, parseHex, parseIp4, parseIp6 } from '../../domain/address.ts'
+import * as t from 'io-ts'
+import { ip4Text, ip6Last, ip6Network, ip6Text, parseHex, parseIp4, parseIp6 } from '../../domain/address.ts'
 import { parseBinary } from '../options/fields.ts'
 import { scalar } from './shape.ts'
 
@@ -14,6 +14,11 @@ export interface PrefixValue<A> {
   readonly prefix: A
   readonly length: number
   readonly text: string
+}
+
+/** A subnet. Kea takes host bits in it and means the network; `inexact` is then the text as written. */
+export interface SubnetValue<A> extends PrefixValue<A> {
+  readonly inexact: string | undefined
 }
 
 /** Both ends of a pool, included. */
@@ -59,6 +64,15 @@ export const timeoutMs: Value<number> = scalar('seconds, more than 0 and at most
   typeof value === 'number' && value > 0 && value <= 3600 ? Math.round(value * 1000) : undefined,
 )
 
+/** The same, where empty text means that nothing is said. */
+export const orEmpty = <A>(codec: Value<A>): Value<A | undefined> =>
+  new t.Type<A | undefined, unknown, unknown>(
+    codec.name,
+    (_u): _u is A | undefined => false,
+    (u, context) => (u === '' ? t.success(undefined) : codec.validate(u, context)),
+    t.identity,
+  )
+
 /** One of some words. */
 export const oneOf = <const W extends readonly string[]>(...words: W): Value<W[number]> =>
   scalar(`one of ${words.map((each) => `"${each}"`).join(', ')}`, (value) => words.find((each) => each === value))
@@ -96,15 +110,31 @@ const parsePrefix6 = (value: unknown): PrefixValue<bigint> | undefined => {
   return { prefix, length, text: `${address}/${length}` }
 }
 
-export const prefix4: Value<PrefixValue<number>> = scalar(
-  'an IPv4 prefix whose host bits are zero, such as "192.0.2.0/24"',
-  parsePrefix4,
-)
-
 export const prefix6: Value<PrefixValue<bigint>> = scalar(
   'an IPv6 prefix whose host bits are zero, such as "2001:db8::/64"',
   parsePrefix6,
 )
+
+export const subnet4: Value<SubnetValue<number>> = scalar('an IPv4 prefix such as "192.0.2.0/24"', (value) => {
+  const [address, length] = split(value, 32) ?? ['', 0]
+  const given = O.toUndefined(parseIp4(address))
+  if (given === undefined) return undefined
+  const prefix = (given & ~hostMask(length)) >>> 0
+  const text = `${address}/${length}`
+  return { prefix, length, ...subnetText(prefix === given, text, `${ip4Text(prefix)}/${length}`) }
+})
+
+export const subnet6: Value<SubnetValue<bigint>> = scalar('an IPv6 prefix such as "2001:db8::/64"', (value) => {
+  const [address, length] = split(value, 128) ?? ['', 0]
+  const given = O.toUndefined(parseIp6(address))
+  if (given === undefined) return undefined
+  const prefix = ip6Network(given, length)
+  const text = `${address}/${length}`
+  return { prefix, length, ...subnetText(prefix === given, text, `${ip6Text(prefix)}/${length}`) }
+})
+
+const subnetText = (exact: boolean, written: string, meant: string) =>
+  exact ? { text: written, inexact: undefined } : { text: meant, inexact: written }
 
 const parseRange = <A extends number | bigint>(value: unknown, parse: (text: string) => O.Option<A>) => {
   const ends = typeof value === 'string' ? value.split('-').map((end) => O.toUndefined(parse(end.trim()))) : []

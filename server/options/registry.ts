@@ -95,7 +95,8 @@ const clashReason = (
   const sameName = registry.byName(space, name)
   for (const other of [sameCode, sameName]) {
     if (other === undefined) continue
-    if (standard.has(other) && other.replaceable) continue
+    // Kea looks for options of vendors among those of option-def first.
+    if (standard.has(other) && (other.replaceable || space.startsWith('vendor-'))) continue
     return `${name} (${code}) clashes with ${other.name} (${other.code}) in the space ${space}`
   }
   return undefined

@@ -10,7 +10,7 @@ describe('a bad configuration', () => {
       '{ "Dhcp4": {',
       '  "valid-lifetime": "an hour",',
       '  "valid-lifetme": 3600,',
-      '  "hosts-database": {},',
+      '  "hosts-database": { "type": "mysql" },',
       '  "subnet4": [',
       '    { "id": 1, "subnet": "198.51.100.0/24",',
       '      "pools": [ { "pool": "198.51.100.10 - 198.51.101.20" }, { "pool": "198.51.100.9-3" } ] },',
@@ -64,7 +64,7 @@ describe('Dhcp4', () => {
     ['"t1-percent": 1.5', '/Dhcp4/t1-percent: expected a number from 0 to 1, found 1.5'],
     ['"allocator": "flq"', '/Dhcp4/allocator: expected one of "hashed", "iterative", "random", found "flq"'],
     [
-      '"hosts-databases": []',
+      '"hosts-databases": [{"type": "mysql"}]',
       '/Dhcp4/hosts-databases: hosts-databases is known to Kea, not supported by Lease Ledger here',
     ],
     ['"subnet4": {}', '/Dhcp4/subnet4: expected a list, found an object'],
@@ -124,6 +124,14 @@ describe('Dhcp4', () => {
     [
       '"option-data": [{"name": "routers", "data": "198.51.100"}]',
       '/Dhcp4/option-data[0]/data: "198.51.100" is not an IPv4 address such as 192.0.2.1',
+    ],
+    [
+      '"option-data": [{"code": 3, "data": "198.51.100.1", "client-classes": ["a"]}]',
+      '/Dhcp4/option-data[0]/client-classes: client-classes is known to Kea, not supported by Lease Ledger here',
+    ],
+    [
+      '"option-data": [{"code": 125, "data": "4491"}, {"code": 125, "data": "4491"}]',
+      '/Dhcp4/option-data[1]: the option vivso-suboptions is given twice in this scope, first on line 1',
     ],
     ['"option-data": [{"data": "1"}]', '/Dhcp4/option-data[0]: expected the name or the code of the option'],
     [

@@ -98,12 +98,12 @@ describe('include directives', () => {
     const path = file('good.conf', '{ "Dhcp4": { "subnet4": <?include "subnets.json"?>, "authoritative": true } }')
     const config = loadConfig([path])
     expect(E.isRight(config) && config.right.dhcp4?.subnets.map(({ id }) => id)).toEqual([7])
-    file('wrong.json', '[\n  { "id": 7, "subnet": "198.51.100.1/24" } ]')
+    file('wrong.json', '[\n  { "id": 7, "subnet": "198.51.100.0/33" } ]')
     const wrong = file('wrong.conf', '{ "Dhcp4": { "subnet4": <?include "wrong.json"?>,\n "authoritative": 1 } }')
     expect(errorsOf(wrong).split('\n')).toEqual([
       'wrong.conf:2:19: /Dhcp4/authoritative: expected true or false, found 1',
-      'wrong.json:2:24: /Dhcp4/subnet4[0]/subnet: expected an IPv4 prefix whose host bits are zero, ' +
-        'such as "192.0.2.0/24", found "198.51.100.1/24"',
+      'wrong.json:2:24: /Dhcp4/subnet4[0]/subnet: expected an IPv4 prefix such as "192.0.2.0/24", ' +
+        'found "198.51.100.0/33"',
     ])
   })
 
