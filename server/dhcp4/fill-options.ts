@@ -78,11 +78,14 @@ export const classesOf = (config: Dhcp4, exchange: Exchange4): ClientClass4[] =>
   config.classes.filter((clientClass) => exchange.classes.has(clientClass.name))
 
 const valueIn = (scopes: ReadonlyArray<OptionSet>, code: number): OptionValue | undefined => {
+  let nearest: OptionValue | undefined
   for (const scope of scopes) {
     const value = scope.standard.get(code)
-    if (value !== undefined) return value.neverSend ? undefined : value
+    // As in Kea, never-send in any scope is final, also where a nearer one does not say it.
+    if (value?.neverSend) return undefined
+    nearest ??= value
   }
-  return undefined
+  return nearest
 }
 
 const addConfigured = (
@@ -108,7 +111,9 @@ const addVendor = (options: Map<number, Uint8Array>, scopes: ReadonlyArray<Optio
   for (const enterprise of enterprisesOf(exchange)) {
     const values = new Map<number, OptionValue>()
     for (const scope of scopes) {
-      for (const [code, value] of scope.vendor.get(enterprise) ?? []) if (!values.has(code)) values.set(code, value)
+      for (const [code, value] of scope.vendor.get(enterprise) ?? []) {
+        if (!values.has(code) || value.neverSend) values.set(code, value)
+      }
     }
     const inner = new Writer(64)
     for (const [code, value] of values) {

@@ -55,11 +55,14 @@ export const fillOptions6 = (config: Dhcp6, reply: Reply6, poolOptions: OptionSe
 }
 
 const valueIn = (scopes: ReadonlyArray<OptionSet>, code: number): OptionValue | undefined => {
+  let nearest: OptionValue | undefined
   for (const scope of scopes) {
     const value = scope.standard.get(code)
-    if (value !== undefined) return value.neverSend ? undefined : value
+    // As in Kea, never-send in any scope is final, also where a nearer one does not say it.
+    if (value?.neverSend) return undefined
+    nearest ??= value
   }
-  return undefined
+  return nearest
 }
 
 /** Vendor options of the first enterprise that the client named in its vendor class or vendor options (RFC 8415 §21.17). */
@@ -69,7 +72,9 @@ const addVendor = (options: Map<number, Uint8Array>, scopes: ReadonlyArray<Optio
     const enterprise = new DataView(data.buffer, data.byteOffset).getUint32(0)
     const values = new Map<number, OptionValue>()
     for (const scope of scopes) {
-      for (const [inner, value] of scope.vendor.get(enterprise) ?? []) if (!values.has(inner)) values.set(inner, value)
+      for (const [inner, value] of scope.vendor.get(enterprise) ?? []) {
+        if (!values.has(inner) || value.neverSend) values.set(inner, value)
+      }
     }
     const sent = [...values.values()].filter((value) => !value.neverSend)
     if (sent.length === 0 || options.has(OPTION6.vendorOptions)) continue
