@@ -70,6 +70,7 @@ const translate = (config: Record<string, unknown>, leaseFile: string, logger: s
     ...(logger === 'kea-dhcp6' ? { 'server-id': serverId } : {}),
     ...config,
     'lease-database': own ? { type: 'memfile', persist: true, name: leaseFile, 'lfc-interval': 0 } : database,
-    loggers: [{ name: logger, severity: 'INFO' }], // without an output: standard output, in every release
+    // Without an output: standard output, in every release.
+    loggers: config.loggers ?? [{ name: logger, severity: 'INFO' }],
   }
 }

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createConnection } from 'mysql2/promise'
 import type { Connection, RowDataPacket } from 'mysql2/promise'
-import type { Lab, Namespace } from './namespaces.ts'
+import type { Lab, Namespace, Port } from './namespaces.ts'
 import { freePort } from './postgres.ts'
 import { descendants, isRoot, must, signalOne, start, until, which } from './process.ts'
 import type { Running } from './process.ts'
@@ -51,6 +51,8 @@ export interface MariadbOptions {
   readonly database?: string
   /** Server settings beside the defaults, such as `{ 'max-connections': '300' }`. */
   readonly settings?: Readonly<Record<string, string>>
+  /** Words before a single server's command, such as `ip netns exec NAME`, to run it in a network namespace. */
+  readonly prefix?: readonly string[]
 }
 
 const PROVIDER = '/usr/lib/galera/libgalera_smm.so'
@@ -192,7 +194,7 @@ export const startMariadb = async (options: MariadbOptions = {}): Promise<TestMa
     port: await freePort(),
     database: options.database ?? 'lease_ledger',
     settings: options.settings ?? {},
-    prefix: [],
+    prefix: options.prefix ?? [],
   }
   try {
     await install(site)
@@ -269,6 +271,8 @@ export interface TestGalera {
 export interface GaleraOptions extends MariadbOptions {
   /** Puts each node in a namespace of this lab, so that its network can be cut; default loopback addresses. */
   readonly lab?: Lab
+  /** What else stands on the switch of the nodes' namespaces, whose addresses are 198.18.9.1/24 and on. */
+  readonly guests?: readonly Port[]
 }
 
 /** Clusters made by this process, for their addresses. */
@@ -281,7 +285,7 @@ let clusters = 0
 export const startGalera = async (size: number, options: GaleraOptions = {}): Promise<TestGalera> => {
   const missing = galeraMissing()
   if (missing !== undefined) throw new Error(missing)
-  const places = options.lab === undefined ? loopbackPlaces(size) : await namespacePlaces(options.lab, size)
+  const places = options.lab === undefined ? loopbackPlaces(size) : await namespacePlaces(options.lab, size, options.guests ?? [])
   const sites: Site[] = []
   const nodes: TestMariadb[] = []
   const removeAll = async (): Promise<void> => {
@@ -322,14 +326,18 @@ const loopbackPlaces = (size: number): readonly NodePlace[] => {
 
 const NODE_DEVICE = 'eth0'
 
-const namespacePlaces = async (lab: Lab, size: number): Promise<readonly NodePlace[]> => {
+const namespacePlaces = async (
+  lab: Lab,
+  size: number,
+  guests: readonly Port[],
+): Promise<readonly NodePlace[]> => {
   const { connect } = await import('./namespaces.ts')
   const places: { host: string; namespace: Namespace }[] = []
   for (let index = 0; index < size; index++) {
     places.push({ host: `198.18.9.${index + 1}`, namespace: await lab.namespace(`galera${index + 1}`) })
   }
   const ports = places.map(({ host, namespace }) => ({ namespace, device: NODE_DEVICE, addresses: [`${host}/24`] }))
-  await connect(lab, 'galera', ports)
+  await connect(lab, 'galera', [...ports, ...guests])
   return places
 }
 
