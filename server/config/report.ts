@@ -1,5 +1,4 @@
 /** Collects everything that is wrong with a configuration, so that an operator sees it all at once. */
-import { isDeepStrictEqual } from 'node:util'
 import type { ConfigError } from './model.ts'
 import { pathText } from './tree.ts'
 import type { Path, Tree } from './tree.ts'
@@ -7,6 +6,7 @@ import type { Path, Tree } from './tree.ts'
 /** Errors in the order found; warnings are one sentence each. */
 export class Report {
   readonly errors: ConfigError[] = []
+  readonly #said = new Set<string>()
   readonly #warnings = new Set<string>()
   readonly #ignored = new Map<string, number>()
   readonly #tree: Tree
@@ -17,9 +17,12 @@ export class Report {
 
   /** Something is wrong with the value at `path`, or with its key. */
   error(path: Path, message: string, what: 'key' | 'value' = 'value'): void {
-    const error = { ...this.#tree.locate(path, what), path: pathText(path), message }
+    const text = pathText(path)
     // What a shared network says is looked at for each of its subnets.
-    if (!this.errors.some((before) => isDeepStrictEqual(before, error))) this.errors.push(error)
+    const said = `${what} ${text} ${message}`
+    if (this.#said.has(said)) return
+    this.#said.add(said)
+    this.errors.push({ ...this.#tree.locate(path, what), path: text, message })
   }
 
   /** Something worth knowing; the same sentence is kept once. */
