@@ -10,6 +10,7 @@ import { replay } from '../../projections/replay.ts'
 import { verify } from '../../projections/verify.ts'
 import { formatErrors, loadConfig } from '../config/load.ts'
 import { openWriter } from '../stores.ts'
+import { verifyFile } from './evidence.ts'
 import { fail } from './fail.ts'
 import { readAll } from './history-ask.ts'
 import { configOf, orFail, QUICK_START, streamArgument, withLedgerOptions, withReader } from './open.ts'
@@ -55,8 +56,11 @@ export const replayCommand = (): Command =>
 export const verifyCommand = (): Command =>
   withLedgerOptions(new Command('verify'))
     .description('check that the ledger was not changed and that the lease tables show what it says')
-    .action((args: LedgerArguments) =>
-      withReader(args, async ({ reader, tables }, config) => {
+    .argument('[file]', 'check this file of `ledger evidence` instead, without a ledger')
+    .option('--key <file>', 'the public key that must have signed the file')
+    .action((file: string | undefined, args: LedgerArguments & { readonly key?: string }) => {
+      if (file !== undefined) return verifyFile(file, args.key)
+      return withReader(args, async ({ reader, tables }, config) => {
         for (const target of tables.length > 0 ? tables : [undefined]) {
           const bar = progressBar('verify')
           bar.start(0, 0)
@@ -82,8 +86,8 @@ export const verifyCommand = (): Command =>
           if (Object.keys(differences).length > 0) process.exitCode = 1
           else print('everything fits')
         }
-      }),
-    )
+      })
+    })
 
 /** Says all that is wrong with a configuration. */
 export const checkCommand = (): Command =>

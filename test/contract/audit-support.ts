@@ -158,6 +158,8 @@ export interface AuditSite {
   readonly configFor: (database: string) => Promise<string>
   /** Runs `ledger` with arguments, on `config` unless another file is named. */
   readonly ledger: (args: ReadonlyArray<string>, config?: string) => Promise<Answered>
+  /** Runs `ledger` without any configuration. */
+  readonly ledgerAlone: (args: ReadonlyArray<string>) => Promise<Answered>
   readonly stop: () => Promise<void>
 }
 
@@ -167,6 +169,8 @@ export interface Answered {
   readonly out: string
   readonly err: string
 }
+
+const PROGRAM = resolve(import.meta.dirname, '../../server/ledger-cli.ts')
 
 /** Starts PostgreSQL, writes the ledger in the order in which it happened, and projects it. */
 export const openAuditSite = async (seed: number, addresses: number, rounds: number): Promise<AuditSite> => {
@@ -190,7 +194,11 @@ export const openAuditSite = async (seed: number, addresses: number, rounds: num
     return file
   }
   const config = await configFor(server.database)
-  const program = resolve(import.meta.dirname, '../../server/ledger-cli.ts')
+  const ledgerAlone = async (args: ReadonlyArray<string>): Promise<Answered> => {
+    const command = [process.execPath, PROGRAM, ...args]
+    const { code, stdout, stderr } = await run(command, { timeoutMs: 60_000, env: { TZ: 'UTC' } })
+    return { code, out: stdout, err: stderr }
+  }
   return {
     server,
     truth: site.truth,
@@ -198,12 +206,8 @@ export const openAuditSite = async (seed: number, addresses: number, rounds: num
     folder,
     config,
     configFor,
-    ledger: async (args, file = config) => {
-      const [name = '', ...rest] = args
-      const command = [process.execPath, program, name, '-c', file, ...rest]
-      const { code, stdout, stderr } = await run(command, { timeoutMs: 60_000, env: { TZ: 'UTC' } })
-      return { code, out: stdout, err: stderr }
-    },
+    ledger: ([name = '', ...rest], file = config) => ledgerAlone([name, '-c', file, ...rest]),
+    ledgerAlone,
     stop: async () => {
       await server.stop()
       await rm(folder, { recursive: true, force: true })
