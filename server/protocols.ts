@@ -104,6 +104,7 @@ const open4 =
       log,
       isOwnAddress: (address) => addresses.has(address),
       makeRoom: makeRoom(on),
+      catchUp: () => on.core.follower.catchUp(),
     })
     const { queueMax, packetAgeMsMax } = config.ledger.limits
     const handler = new Handler4({

@@ -1,7 +1,7 @@
 /** The classes of a client and the reservation made for it. */
 import { hexText, ip4Bytes } from '../../domain/address.ts'
 import type { ClassAccessor, PacketField } from '../config/class-accessor.ts'
-import type { Dhcp4, Identifier4, Reservation4, Subnet4 } from '../config/model.ts'
+import type { ClassRules, Dhcp4, Identifier4, Reservation4, Subnet4 } from '../config/model.ts'
 import type { Arrival4 } from './exchange.ts'
 import { clientIdentifier, printableText } from './option-access.ts'
 import { OPTION4, RELAY_SUBOPTION } from './option-codes.ts'
@@ -71,15 +71,14 @@ export interface Classified4 {
   readonly agent: RelayAgent | undefined
   readonly arrival: Arrival4
   readonly reservation: Reservation4 | undefined
-  readonly subnet: Subnet4
 }
 
 /**
- * The classes of a client, in Kea's order: those of every client and of its vendor class, those of its reservation, those
- * whose test it passes, and last the additional ones that its subnet lists.
+ * The classes of a client, in Kea's order: those of every client and of its vendor class, those of its reservation, and
+ * those whose test it passes. They decide which subnets and pools it may use.
  */
 export const classify4 = (config: Dhcp4, about: Classified4): ReadonlySet<string> => {
-  const { packet, reservation, subnet } = about
+  const { packet, reservation } = about
   const classes = new Set<string>(['ALL'])
   const vendor = packet.options.get(OPTION4.vendorClassIdentifier)
   const vendorText = vendor === undefined ? undefined : printableText(vendor)
@@ -91,14 +90,34 @@ export const classify4 = (config: Dhcp4, about: Classified4): ReadonlySet<string
   for (const { name, test, onlyInAdditionalList } of config.classes) {
     if (!onlyInAdditionalList && test?.(accessor)) classes.add(name)
   }
-  for (const name of subnet.additionalClasses) {
+  return classes
+}
+
+/**
+ * The classes of a client that has been given its place: those from before, and the additional ones that its subnet and
+ * its pool list. These decide no place any more, only what the client is told.
+ */
+export const classifyAdditional4 = (
+  config: Dhcp4,
+  about: Omit<Classified4, 'reservation'>,
+  before: ReadonlySet<string>,
+  scopes: ReadonlyArray<ClassRules | undefined>,
+): ReadonlySet<string> => {
+  const names = scopes.flatMap((scope) => scope?.additionalClasses ?? [])
+  if (names.length === 0) return before
+  const classes = new Set(before)
+  const accessor = classAccessor4(about, classes)
+  for (const name of names) {
     const listed = config.classes.find((candidate) => candidate.name === name)
     if (listed !== undefined && (listed.test === undefined || listed.test(accessor))) classes.add(name)
   }
   return classes
 }
 
-const classAccessor4 = ({ packet, agent, arrival }: Classified4, classes: ReadonlySet<string>): ClassAccessor => ({
+const classAccessor4 = (
+  { packet, agent, arrival }: Omit<Classified4, 'reservation'>,
+  classes: ReadonlySet<string>,
+): ClassAccessor => ({
   option: (code) => packet.options.get(code),
   relayOption: (_nesting, code) => agent?.get(code),
   relayAddress: () => undefined,

@@ -21,7 +21,7 @@ export interface Exchange4 {
   readonly arrival: Arrival4
   readonly agent: RelayAgent | undefined
   readonly serverId: number
-  /** The subnets of the client's link, the selected one first: one, or those of a shared network. */
+  /** The subnets of the client's link that admit it, the selected one first: one, or those of a shared network. */
   readonly subnets: ReadonlyArray<Subnet4>
   readonly client: Client4
   readonly classes: ReadonlySet<string>
@@ -47,6 +47,8 @@ export interface Reply4 {
   /** Seconds, uint32; undefined where no lease is granted. */
   readonly leaseTimeSec: number | undefined
   readonly poolOptions: OptionSet | undefined
+  /** Classes of the client, those included that only count once its place is known. */
+  readonly classes: ReadonlySet<string>
   /** Text of option 56 in a NAK. */
   readonly message: string | undefined
 }

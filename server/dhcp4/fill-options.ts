@@ -23,8 +23,18 @@ const OWN: ReadonlySet<number> = new Set([
   OPTION4.clientIdentifier,
   OPTION4.relayAgent,
   OPTION4.rapidCommit,
+  OPTION4.subnetSelection,
   OPTION4.end,
 ])
+
+/** Options that mean nothing without a lease (RFC 2131 §4.3.5). */
+const OF_LEASES: ReadonlySet<number> = new Set([OPTION4.renewalTime, OPTION4.rebindingTime])
+
+/**
+ * Options that go back as they came: subnet selection (RFC 3011 §2), and what a relay said (RFC 3046 §2.2), also one that
+ * leaves giaddr empty, as switches that watch DHCP do.
+ */
+const ECHOED = [OPTION4.subnetSelection, OPTION4.relayAgent] as const
 
 /**
  * Options of a reply in the order in which they are wanted (RFC 2131 §4.3.1, table 3): those of the protocol, what the
@@ -42,13 +52,20 @@ export const fillOptions4 = (config: Dhcp4, reply: Reply4): Map<number, Uint8Arr
     if (reply.message !== undefined) options.set(OPTION4.message, new TextEncoder().encode(reply.message))
   } else {
     if (reply.leaseTimeSec !== undefined) addTimes(options, subnet.timers, reply.leaseTimeSec)
-    addConfigured(options, scopesOf(config, reply), exchange)
-    if (!options.has(OPTION4.subnetMask)) options.set(OPTION4.subnetMask, maskOf(subnet))
+    if (isRapidCommit(reply)) options.set(OPTION4.rapidCommit, new Uint8Array(0))
+    addConfigured(options, scopesOf(config, reply), reply)
     addNames(options, reply)
   }
-  addRelayAgent(options, exchange)
+  for (const code of ECHOED) {
+    const value = exchange.packet.options.get(code)
+    if (value !== undefined) options.set(code, value)
+  }
   return options
 }
+
+/** An ACK for a DISCOVER says so (RFC 4039 §4). */
+const isRapidCommit = ({ messageType, exchange }: Reply4): boolean =>
+  messageType === MESSAGE_TYPE.ack && exchange.messageType === MESSAGE_TYPE.discover
 
 const maskOf = (subnet: Subnet4): Uint8Array =>
   ip4Bytes(subnet.prefixLength === 0 ? 0 : (-1 << (32 - subnet.prefixLength)) >>> 0)
@@ -63,19 +80,25 @@ const addTimes = (options: Map<number, Uint8Array>, timers: Timers, leaseTimeSec
   if (rebind !== undefined) options.set(OPTION4.rebindingTime, seconds(rebind))
 }
 
-const scopesOf = (config: Dhcp4, reply: Reply4): OptionSet[] => {
-  const { exchange, subnet, poolOptions } = reply
+/** Where the options of a reply come from, by precedence. */
+export type Sources4 = Pick<Reply4, 'exchange' | 'subnet' | 'poolOptions' | 'classes'>
+
+const scopesOf = (config: Dhcp4, { exchange, subnet, poolOptions, classes }: Sources4): OptionSet[] => {
   const scopes: OptionSet[] = []
   if (exchange.reservation !== undefined) scopes.push(exchange.reservation.options)
   scopes.push(poolOptions ?? subnet.options)
-  for (const clientClass of classesOf(config, exchange)) scopes.push(clientClass.options)
+  for (const clientClass of classesOf(config, classes)) scopes.push(clientClass.options)
   scopes.push(config.options)
   return scopes
 }
 
-/** The configured classes that the client is in, in the order of the configuration. */
-export const classesOf = (config: Dhcp4, exchange: Exchange4): ClientClass4[] =>
-  config.classes.filter((clientClass) => exchange.classes.has(clientClass.name))
+/** Whether an option is configured for a client, and not suppressed. */
+export const isConfigured = (config: Dhcp4, sources: Sources4, code: number): boolean =>
+  valueIn(scopesOf(config, sources), code) !== undefined
+
+/** The configured ones of a client's classes, in the order of the configuration. */
+export const classesOf = (config: Dhcp4, classes: ReadonlySet<string>): ClientClass4[] =>
+  config.classes.filter((clientClass) => classes.has(clientClass.name))
 
 const valueIn = (scopes: ReadonlyArray<OptionSet>, code: number): OptionValue | undefined => {
   let nearest: OptionValue | undefined
@@ -91,24 +114,41 @@ const valueIn = (scopes: ReadonlyArray<OptionSet>, code: number): OptionValue | 
 const addConfigured = (
   options: Map<number, Uint8Array>,
   scopes: ReadonlyArray<OptionSet>,
-  exchange: Exchange4,
+  { exchange, subnet, leaseTimeSec }: Reply4,
 ): void => {
   const add = (code: number): void => {
     if (OWN.has(code) || options.has(code)) return
+    if (leaseTimeSec === undefined && OF_LEASES.has(code)) return
     const value = valueIn(scopes, code)
     if (value !== undefined) options.set(code, value.bytes)
+    else if (code === OPTION4.subnetMask && !isSuppressed(scopes, code)) options.set(code, maskOf(subnet))
   }
-  for (const code of parameterRequestList(exchange.packet) ?? []) add(code)
+  // The mask stands before the routers, whatever the client's order (RFC 2132 §3.3).
+  add(OPTION4.subnetMask)
+  const asked = parameterRequestList(exchange.packet)
+  for (const code of asked ?? []) add(code)
   for (const code of BASIC) add(code)
   for (const scope of scopes) for (const code of scope.always) add(code)
-  addVendor(options, scopes, exchange)
+  if (!options.has(OPTION4.vendorIdentifyingOptions)) {
+    addVendor(options, scopes, enterprisesOf(exchange), asked?.includes(OPTION4.vendorIdentifyingOptions) ?? false)
+  }
 }
 
-/** Vendor-identifying options of the enterprises that the client named in option 124 or 125 (RFC 3925). */
-const addVendor = (options: Map<number, Uint8Array>, scopes: ReadonlyArray<OptionSet>, exchange: Exchange4): void => {
-  if (options.has(OPTION4.vendorIdentifyingOptions)) return
+const isSuppressed = (scopes: ReadonlyArray<OptionSet>, code: number): boolean =>
+  scopes.some((scope) => scope.standard.get(code)?.neverSend)
+
+/**
+ * Vendor-identifying options (RFC 3925) of the enterprises that the client named in option 124 or 125, or of all where it
+ * lists option 125; of the others those that are always sent.
+ */
+const addVendor = (
+  options: Map<number, Uint8Array>,
+  scopes: ReadonlyArray<OptionSet>,
+  named: ReadonlySet<number>,
+  all: boolean,
+): void => {
   const out = new Writer(64)
-  for (const enterprise of enterprisesOf(exchange)) {
+  for (const enterprise of new Set(scopes.flatMap((scope) => [...scope.vendor.keys()]))) {
     const values = new Map<number, OptionValue>()
     for (const scope of scopes) {
       for (const [code, value] of scope.vendor.get(enterprise) ?? []) {
@@ -116,8 +156,9 @@ const addVendor = (options: Map<number, Uint8Array>, scopes: ReadonlyArray<Optio
       }
     }
     const inner = new Writer(64)
-    for (const [code, value] of values) {
-      if (!value.neverSend && value.bytes.length < 256) inner.u8(code).u8(value.bytes.length).bytes(value.bytes)
+    for (const [code, { neverSend, alwaysSend, bytes }] of values) {
+      const sent = !neverSend && (all || alwaysSend || named.has(enterprise))
+      if (sent && bytes.length < 256) inner.u8(code).u8(bytes.length).bytes(bytes)
     }
     if (inner.length > 0 && inner.length < 256) out.u32(enterprise).u8(inner.length).bytes(inner.finish())
   }
@@ -147,10 +188,4 @@ const addNames = (options: Map<number, Uint8Array>, reply: Reply4): void => {
     const answer = encodeClientFqdn({ ...asked, name, partial, server: false, overridden, noUpdate: true })
     if (answer !== undefined) options.set(OPTION4.clientFqdn, answer)
   } else if (reserved !== undefined) options.set(OPTION4.hostName, new TextEncoder().encode(reserved))
-}
-
-/** Echoes option 82 whole (RFC 3046 §2.2). */
-const addRelayAgent = (options: Map<number, Uint8Array>, exchange: Exchange4): void => {
-  const agent = exchange.packet.options.get(OPTION4.relayAgent)
-  if (agent !== undefined && exchange.packet.giaddr !== 0) options.set(OPTION4.relayAgent, agent)
 }

@@ -21,6 +21,7 @@ import type { Packet4 } from './packet.ts'
 import { destination4, encodeReply4 } from './reply.ts'
 import type { Destination4, Ports4 } from './reply.ts'
 import type { Service4 } from './service.ts'
+import { admits } from './terms.ts'
 import { indexSubnets4 } from './subnets.ts'
 import type { SubnetIndex4 } from './subnets.ts'
 
@@ -135,28 +136,34 @@ export class Handler4 {
     }
     const { reply } = verdict
     counters.add(`dhcp4.sent.${TYPE_NAMES[reply.messageType] ?? 'other'}`)
-    send(encodeReply4(config, reply), destination4(reply, ports))
+    const onDropped = (): void => counters.add('dhcp4.optionWithoutRoom')
+    send(encodeReply4(config, reply, onDropped), destination4(reply, ports))
   }
 
   #prepare(packet: Packet4, arrival: Arrival4): Exchange4 | Drop4 {
     if (packet.op !== BOOT_OP.request) return 'notRequest'
     const type = messageType(packet)
     if (type === undefined) return 'noMessageType'
-    const agent = relayAgent(packet)
-    if (agent === null) return 'badRelayAgent'
-    const client = readClient4(packet, agent)
+    const sent = relayAgent(packet)
+    if (sent === null) return 'badRelayAgent'
+    const client = readClient4(packet, sent)
     if (client === undefined) return 'noClientIdentity'
     if (!this.#options.answers(packet)) return 'anotherServersShare'
-    const subnets = this.#subnets.select(packet, agent, arrival)
-    const [selected] = subnets
-    if (selected === undefined) return 'noSubnet'
-    const reservation = this.#reservations(subnets, packet, agent)
-    const classes = classify4(this.#options.config, { packet, agent, arrival, reservation, subnet: selected })
-    if (classes.has('DROP')) return 'classDrop'
-    const override = agent === undefined ? undefined : serverIdOverride(agent)
-    const configured = serverIdOf(selected.options.standard.get(OPTION4.serverIdentifier)?.bytes)
-    const serverId = override ?? configured ?? this.#configuredServerId ?? arrival.localAddress
-    return { packet, messageType: type, arrival, agent, serverId, subnets, client, classes, reservation }
+    // A renewal past the relay knows its way by what the relay said when the lease was made.
+    const agent = sent ?? this.#options.service.stashedAgent(packet, client)
+    for (const link of this.#subnets.select(packet, agent, arrival)) {
+      const reservation = this.#reservations(link, packet, agent)
+      const classes = classify4(this.#options.config, { packet, agent, arrival, reservation })
+      const subnets = link.filter((subnet) => admits(subnet, classes))
+      const [selected] = subnets
+      if (selected === undefined) continue
+      if (classes.has('DROP')) return 'classDrop'
+      const override = agent === undefined ? undefined : serverIdOverride(agent)
+      const configured = serverIdOf(selected.options.standard.get(OPTION4.serverIdentifier)?.bytes)
+      const serverId = override ?? configured ?? this.#configuredServerId ?? arrival.localAddress
+      return { packet, messageType: type, arrival, agent, serverId, subnets, client, classes, reservation }
+    }
+    return 'noSubnet'
   }
 }
 

@@ -22,8 +22,11 @@ export interface Ports4 {
   readonly client: number
 }
 
-/** The octets of a reply. */
-export const encodeReply4 = (config: Dhcp4, reply: Reply4): Uint8Array => {
+/** Octets of an Ethernet address. */
+const ETHERNET_OCTETS = 6
+
+/** The octets of a reply. `onDropped` is told of each option that found no room in what the client can take. */
+export const encodeReply4 = (config: Dhcp4, reply: Reply4, onDropped: (code: number) => void): Uint8Array => {
   const { packet } = reply.exchange
   const granted = reply.messageType !== MESSAGE_TYPE.nak
   const boot = granted ? bootFields(config, reply) : NO_BOOT
@@ -43,7 +46,7 @@ export const encodeReply4 = (config: Dhcp4, reply: Reply4): Uint8Array => {
     file: boot.file,
     options: fillOptions4(config, reply),
   }
-  return encodePacket4(answer, { maxSize: payloadOctetsMax(maxMessageSize(packet)) })
+  return encodePacket4(answer, { maxSize: payloadOctetsMax(maxMessageSize(packet)), onDropped })
 }
 
 interface BootFields {
@@ -56,8 +59,8 @@ const NO_BOOT: BootFields = { nextServer: 0, sname: new Uint8Array(0), file: new
 
 /** siaddr, sname and file: the reservation's, else the first class's, else the subnet's. */
 const bootFields = (config: Dhcp4, reply: Reply4): BootFields => {
-  const { exchange, subnet } = reply
-  const scopes = [exchange.reservation, ...classesOf(config, exchange), subnet]
+  const { exchange, subnet, classes } = reply
+  const scopes = [exchange.reservation, ...classesOf(config, classes), subnet]
   const first = <T>(values: ReadonlyArray<T | undefined>): T | undefined => values.find((value) => value !== undefined)
   const encode = (text: string | undefined): Uint8Array => new TextEncoder().encode(text ?? '')
   return {
@@ -82,7 +85,9 @@ export const destination4 = (reply: Reply4, ports: Ports4): Destination4 => {
   if (reply.messageType !== MESSAGE_TYPE.nak && own !== 0) {
     return { address: ip4Text(own), port: ports.client, unicastHardware: undefined }
   }
-  if (reply.messageType === MESSAGE_TYPE.nak || wantsBroadcast(packet) || reply.yiaddr === 0) {
+  // A station without an Ethernet address can only be reached by broadcast (RFC 4390 §2.1).
+  const reachable = packet.chaddr.length === ETHERNET_OCTETS
+  if (reply.messageType === MESSAGE_TYPE.nak || wantsBroadcast(packet) || reply.yiaddr === 0 || !reachable) {
     return { address: '255.255.255.255', port: ports.client, unicastHardware: undefined }
   }
   return { address: ip4Text(reply.yiaddr), port: ports.client, unicastHardware: packet.chaddr }

@@ -6,23 +6,28 @@ import * as E from 'fp-ts/lib/Either.js'
 import { ip4Text } from '../../domain/address.ts'
 import type { Instant } from '../../domain/instant.ts'
 import { FOREVER, INFINITE_SEC } from '../../domain/instant.ts'
-import type { Lease, LeaseState, Refusal, Terms } from '../../domain/lease.ts'
+import type { Claim, Lease, LeaseState, Refusal, Renew, Terms } from '../../domain/lease.ts'
 import { lease4Stream, parseStream } from '../../domain/stream.ts'
 import type { StreamName } from '../../domain/stream.ts'
 import type { Dhcp4, Subnet4 } from '../config/model.ts'
-import type { Answer, Failure, Ledger } from '../ledger.ts'
+import type { Answer, Done, Failure, Ledger } from '../ledger.ts'
 import { grantKnown } from '../grant-known.ts'
 import type { Logger } from '../logger.ts'
 import type { Replica } from '../replica.ts'
 import type { Spaces } from '../spaces.ts'
 import { supersede } from '../supersede.ts'
+import { classifyAdditional4 } from './classify.ts'
 import { clientKey4 } from './client.ts'
-import type { Drop4, Exchange4, Reply4, Verdict4 } from './exchange.ts'
+import type { Client4, Drop4, Exchange4, Reply4, Verdict4 } from './exchange.ts'
+import { isConfigured } from './fill-options.ts'
 import { requestedAddress, serverIdentifier, wantsRapidCommit } from './option-access.ts'
 import { MESSAGE_TYPE, OPTION4 } from './option-codes.ts'
-import { admits, indexReservedAddresses, poolOf, reservedAddress, terms4 } from './terms.ts'
-import type { ReservedAddresses } from './terms.ts'
+import type { RelayAgent } from './option-relay.ts'
+import type { Packet4 } from './packet.ts'
+import { stashedAgent } from './stash.ts'
 import { subnetContains } from './subnets.ts'
+import { admits, indexReservedAddresses, offerTerms4, poolOf, reservedAddress, terms4 } from './terms.ts'
+import type { Place4, ReservedAddresses } from './terms.ts'
 
 /** What the decisions rest on. */
 export interface Service4Options {
@@ -36,10 +41,9 @@ export interface Service4Options {
   readonly isOwnAddress: (address: number) => boolean
   /** Before a client hears that nothing is free: reads what others wrote, and expires what is due. */
   readonly makeRoom: () => Promise<boolean>
+  /** Before a client is refused, or ignored, on what this server knows: reads what others wrote. */
+  readonly catchUp: () => Promise<boolean>
 }
-
-/** How long an offer that is not recorded holds its address; Kea's `offer-lifetime: 0`. Seconds. */
-const MEMORY_OFFER_SEC = 10
 
 /** Decides on DHCPv4 messages under one configuration. */
 export class Service4 {
@@ -69,43 +73,63 @@ export class Service4 {
     }
   }
 
+  /** What the relay said of a client that now comes past it, where the configuration wants that kept. */
+  stashedAgent(packet: Packet4, client: Client4): RelayAgent | undefined {
+    const { config, replica } = this.#options
+    return config.stashAgentOptions ? stashedAgent(replica, packet, client) : undefined
+  }
+
   // -------------------------------------------------------------- DISCOVER, RFC 2131 §4.3.1
 
   #discover(exchange: Exchange4): Verdict4 | Promise<Verdict4> {
-    const offered = this.#offer(exchange)
-    if (offered !== undefined) return offered
-    return this.#options.makeRoom().then((fresh) => {
-      if (!fresh) return { drop: 'storeUnavailable' }
-      return this.#offer(exchange) ?? { drop: 'noFreeAddress' }
-    })
+    if (wantsRapidCommit(exchange.packet)) return this.#commitAtOnce(exchange)
+    return this.#offer(exchange) ?? this.#offerAfterMakingRoom(exchange)
+  }
+
+  async #offerAfterMakingRoom(exchange: Exchange4): Promise<Verdict4> {
+    if (!(await this.#options.makeRoom())) return { drop: 'storeUnavailable' }
+    return this.#offer(exchange) ?? { drop: 'noFreeAddress' }
   }
 
   /** The offer to make; `undefined` when nothing is free for the client as far as this server knows. */
-  #offer(exchange: Exchange4): Verdict4 | Promise<Verdict4> | undefined {
-    if (this.#options.ledger.health !== 'up') return { drop: 'storeUnavailable' }
+  #offer(exchange: Exchange4): Verdict4 | undefined {
+    const { config, ledger } = this.#options
+    if (ledger.health !== 'up') return { drop: 'storeUnavailable' }
     for (const stream of this.#candidates(exchange)) {
       const place = this.#placeOf(exchange, stream)
       if (place === undefined) continue
-      const { subnet, address } = place
-      const terms = this.#terms(exchange, subnet, address)
-      if (wantsRapidCommit(exchange.packet) && this.#rapidCommit(exchange, subnet)) {
-        return this.#claim(exchange, place, terms, false)
-      }
-      const offerLifetimeSec = subnet.recordOffers ? subnet.offerLifetimeSec : MEMORY_OFFER_SEC
-      const held = this.#options.ledger.offer(stream, { type: 'Offer', terms, offerLifetimeSec }, subnet.recordOffers)
-      if (E.isRight(held)) {
-        return this.#grant(exchange, MESSAGE_TYPE.offer, subnet, address, terms.validLifetimeSec)
-      }
+      const terms = this.#terms(exchange, place)
+      const { lifetimeSec, record } = offerTerms4(config, place)
+      const held = ledger.offer(stream, { type: 'Offer', terms, offerLifetimeSec: lifetimeSec }, record)
+      if (E.isRight(held)) return this.#reply(exchange, MESSAGE_TYPE.offer, place, terms.validLifetimeSec)
       if (held.left._tag === 'Unavailable') return { drop: 'storeUnavailable' }
     }
     return undefined
   }
 
-  /** Rapid commit is on where option 80 is configured for the client (RFC 4039 §4). */
-  #rapidCommit(exchange: Exchange4, subnet: Subnet4): boolean {
-    return [exchange.reservation?.options, subnet.options, this.#options.config.options].some((scope) =>
-      scope?.standard.has(OPTION4.rapidCommit),
-    )
+  /**
+   * Rapid commit, which is on where option 80 is configured for the client (RFC 4039 §4): claims the first address that can
+   * be had. Nobody is refused here; a client for which this leads nowhere is made an ordinary offer.
+   */
+  async #commitAtOnce(exchange: Exchange4): Promise<Verdict4> {
+    for (const stream of this.#candidates(exchange)) {
+      const place = this.#placeOf(exchange, stream)
+      if (place === undefined) continue
+      if (!this.#allowsRapidCommit(exchange, place)) break
+      const terms = this.#terms(exchange, place)
+      const answer = await this.#options.ledger.execute(stream, { type: 'Claim', terms, ownOnly: false })
+      if (E.isRight(answer)) {
+        this.#supersede(exchange, stream, terms, answer)
+        return this.#acknowledge(exchange, place, terms, answer.right)
+      }
+      if (dropFor(answer.left) !== 'notHolder') return { drop: dropFor(answer.left) }
+    }
+    return this.#offer(exchange) ?? this.#offerAfterMakingRoom(exchange)
+  }
+
+  #allowsRapidCommit(exchange: Exchange4, { subnet, pool, classes }: Place4): boolean {
+    const sources = { exchange, subnet, poolOptions: pool?.options, classes }
+    return isConfigured(this.#options.config, sources, OPTION4.rapidCommit)
   }
 
   /**
@@ -128,7 +152,6 @@ export class Service4 {
   }
 
   #search(exchange: Exchange4, subnet: Subnet4): StreamName | undefined {
-    if (!admits(subnet, exchange.classes)) return undefined
     const { spaces } = this.#options
     const open = spaces.of('lease4', subnet.id).filter((_, i) => {
       const pool = subnet.pools[i]
@@ -155,73 +178,97 @@ export class Service4 {
     const chosen = serverIdentifier(packet)
     if (chosen !== undefined && !this.#isOurs(exchange, chosen)) return { drop: 'notForUs' }
     const wished = requestedAddress(packet)
-    const address = wished ?? packet.ciaddr
+    // A client that has an address means that one, whatever else it names.
+    const address = packet.ciaddr !== 0 ? packet.ciaddr : (wished ?? 0)
     if (address === 0) return { drop: 'badRequest' }
-    const selecting = chosen !== undefined && wished !== undefined && packet.ciaddr === 0
-    const renewing = wished === undefined || packet.ciaddr !== 0
+    const from: Requesting = packet.ciaddr !== 0 ? 'using' : chosen !== undefined ? 'selecting' : 'rebooting'
     const place = this.#placeOf(exchange, lease4Stream(address))
-    if (place === undefined) return this.#refuseWrongAddress(exchange, address, selecting)
-    const terms = this.#terms(exchange, place.subnet, address)
-    return renewing ? this.#renew(exchange, place, terms) : this.#claim(exchange, place, terms, !selecting)
+    return place === undefined ? this.#requestElsewhere(exchange, address, from) : this.#take(exchange, place, from)
   }
 
-  /** An address that this client cannot have here, by the configuration alone: another link, no pool, somebody's reservation. */
-  #refuseWrongAddress(exchange: Exchange4, address: number, selecting: boolean): Verdict4 {
-    const [subnet] = exchange.subnets
-    if (subnet === undefined) return { drop: 'noSubnet' }
-    const reserved = exchange.reservation?.address
-    const known = reserved !== undefined || exchange.subnets.some((s) => this.#ownStreams(exchange, s).length > 0)
-    // Without authority another server may know the client better (RFC 2131 §4.3.2, INIT-REBOOT).
-    if (!selecting && !known && !subnet.authoritative) return { drop: 'noRecord' }
-    return this.#nak(exchange, subnet, `${ip4Text(address)} is not for this client on this link`)
-  }
-
-  async #claim(exchange: Exchange4, place: Place, terms: Terms, ownOnly: boolean): Promise<Verdict4> {
-    const stream = lease4Stream(place.address)
-    const answer = await this.#options.ledger.execute(stream, { type: 'Claim', terms, ownOnly })
-    this.#supersede(exchange, stream, terms, answer)
-    return this.#granted(exchange, place, terms, answer)
-  }
-
-  async #renew(exchange: Exchange4, place: Place, terms: Terms): Promise<Verdict4> {
+  #take(exchange: Exchange4, place: Place4, from: Requesting): Promise<Verdict4> {
+    const terms = this.#terms(exchange, place)
+    if (from !== 'using')
+      return this.#execute(exchange, place, from, { type: 'Claim', terms, ownOnly: from === 'rebooting' })
     const { cache } = place.subnet
     const share = terms.validLifetimeSec === INFINITE_SEC ? 0 : Math.floor(terms.validLifetimeSec * cache.threshold)
     const reuseSec = Math.min(share, cache.maxAgeSec ?? share)
-    const stream = lease4Stream(place.address)
-    const answer = await this.#options.ledger.execute(stream, { type: 'Renew', terms, reuseSec })
-    this.#supersede(exchange, stream, terms, answer)
-    return this.#granted(exchange, place, terms, answer)
+    return this.#execute(exchange, place, from, { type: 'Renew', terms, reuseSec })
   }
 
-  #granted(exchange: Exchange4, place: Place, terms: Terms, answer: Answer): Verdict4 {
-    const { subnet, address } = place
-    if (E.isRight(answer)) {
-      const lease = answer.right.event?.lease ?? leaseIn(answer.right.state)
-      const left = answer.right.event === undefined ? this.#secondsLeft(lease) : terms.validLifetimeSec
-      return this.#grant(exchange, MESSAGE_TYPE.ack, subnet, address, left)
+  /**
+   * An address that this client cannot have here: it is of another link or outside the pools, or reserved for somebody
+   * else, or another one is reserved for the client. The last depends on who has that one, which others may have changed.
+   */
+  async #requestElsewhere(exchange: Exchange4, address: number, from: Requesting): Promise<Verdict4> {
+    const { ledger, catchUp } = this.#options
+    if (ledger.health !== 'up' || !(await catchUp())) {
+      return this.#remaining(exchange, address) ?? { drop: 'storeUnavailable' }
     }
-    const refusal = answer.left
-    switch (refusal._tag) {
+    const place = this.#placeOf(exchange, lease4Stream(address))
+    if (place !== undefined) return this.#take(exchange, place, from)
+    const [subnet] = exchange.subnets
+    if (subnet === undefined) return { drop: 'noSubnet' }
+    // Without authority another server may know a stranger better (RFC 2131 §4.3.2, INIT-REBOOT).
+    if (from !== 'selecting' && !subnet.authoritative && !this.#isKnown(exchange)) return { drop: 'noRecord' }
+    return this.#nak(exchange, subnet, `${ip4Text(address)} is not for this client on this link`)
+  }
+
+  async #execute(exchange: Exchange4, place: Place4, from: Requesting, command: Claim | Renew): Promise<Verdict4> {
+    const stream = lease4Stream(place.address)
+    const answer = await this.#options.ledger.execute(stream, command)
+    if (E.isRight(answer)) {
+      this.#supersede(exchange, stream, command.terms, answer)
+      return this.#acknowledge(exchange, place, command.terms, answer.right)
+    }
+    switch (answer.left._tag) {
       case 'HeldByAnother':
       case 'Declined':
-        return this.#nak(exchange, subnet, `${ip4Text(address)} is in use by another client`)
+        return this.#refuse(exchange, place, from !== 'rebooting', 'is in use by another client')
       case 'NotHolder':
-        if (!subnet.authoritative) return { drop: 'noRecord' }
-        return this.#nak(exchange, subnet, `${ip4Text(address)} is not leased to this client`)
+        return this.#refuse(exchange, place, false, 'is not leased to this client')
       case 'Unavailable':
-        return this.#remaining(exchange, place, terms) ?? { drop: 'storeUnavailable' }
+        return this.#remaining(exchange, place.address) ?? { drop: 'storeUnavailable' }
       default:
-        return { drop: dropFor(refusal) }
+        return { drop: dropFor(answer.left) }
     }
+  }
+
+  #acknowledge(exchange: Exchange4, place: Place4, terms: Terms, { event, state }: Done): Verdict4 {
+    const left = event === undefined ? this.#secondsLeft(leaseIn(state)) : terms.validLifetimeSec
+    return this.#reply(exchange, MESSAGE_TYPE.ack, place, left)
+  }
+
+  /** What the store has refused. A client of which there is no record is answered only with authority. */
+  async #refuse(exchange: Exchange4, { subnet, address }: Place4, always: boolean, why: string): Promise<Verdict4> {
+    if (!always && !subnet.authoritative && !this.#isKnown(exchange)) {
+      if (!(await this.#options.catchUp())) return { drop: 'storeUnavailable' }
+      if (!this.#isKnown(exchange)) return { drop: 'noRecord' }
+    }
+    return this.#nak(exchange, subnet, `${ip4Text(address)} ${why}`)
+  }
+
+  /** Whether there is a record of the client: an address reserved for it, or a lease on any link that it has or had last. */
+  #isKnown(exchange: Exchange4): boolean {
+    if (exchange.reservation?.address !== undefined) return true
+    const { replica } = this.#options
+    return [true, false].some((matchClientId) =>
+      replica
+        .heldBy(clientKey4(exchange.client, matchClientId))
+        .some((stream) => stream.startsWith('lease4/') && OWN_RANK[replica.effective(stream).status] < 9),
+    )
   }
 
   /** While the store is away: the time that is left of a lease that this server knows. Extends nothing, so it is safe to say. */
-  #remaining(exchange: Exchange4, place: Place, terms: Terms): Verdict4 | undefined {
-    const { state } = this.#options.replica.get(lease4Stream(place.address))
-    const bound = state.status === 'bound' && state.lease.holder === terms.holder ? state.lease : undefined
-    const left = this.#secondsLeft(bound)
-    if (left < 1 || serverIdentifier(exchange.packet) !== undefined) return undefined
-    return this.#grant(exchange, MESSAGE_TYPE.ack, place.subnet, place.address, left)
+  #remaining(exchange: Exchange4, address: number): Verdict4 | undefined {
+    const subnet = exchange.subnets.find((candidate) => subnetContains(candidate, address))
+    if (subnet === undefined || serverIdentifier(exchange.packet) !== undefined) return undefined
+    const { state } = this.#options.replica.get(lease4Stream(address))
+    const holder = clientKey4(exchange.client, subnet.matchClientId)
+    const left = this.#secondsLeft(state.status === 'bound' && state.lease.holder === holder ? state.lease : undefined)
+    return left < 1
+      ? undefined
+      : this.#reply(exchange, MESSAGE_TYPE.ack, this.#placeIn(exchange, subnet, address), left)
   }
 
   #secondsLeft(lease: Lease | undefined): number {
@@ -280,17 +327,12 @@ export class Service4 {
     if (selected === undefined) return { drop: 'noSubnet' }
     const address = packet.ciaddr !== 0 ? packet.ciaddr : arrival.sourceAddress
     const subnet = exchange.subnets.find((candidate) => subnetContains(candidate, address)) ?? selected
-    return {
-      reply: {
-        messageType: MESSAGE_TYPE.ack,
-        exchange,
-        subnet,
-        yiaddr: 0,
-        leaseTimeSec: undefined,
-        poolOptions: poolOf(subnet, address)?.options,
-        message: undefined,
-      },
-    }
+    return this.#reply(
+      exchange,
+      MESSAGE_TYPE.ack,
+      { ...this.#placeIn(exchange, subnet, address), address: 0 },
+      undefined,
+    )
   }
 
   // -------------------------------------------------------------- What they share
@@ -306,23 +348,30 @@ export class Service4 {
   }
 
   /** The subnet in which this client may have an address; `undefined` when it may not have it at all. */
-  #placeOf(exchange: Exchange4, stream: StreamName): Place | undefined {
+  #placeOf(exchange: Exchange4, stream: StreamName): Place4 | undefined {
     const parsed = parseStream(stream)
     if (parsed._tag === 'None' || parsed.value.category !== 'lease4') return undefined
     const { address } = parsed.value
     const subnet = exchange.subnets.find((candidate) => subnetContains(candidate, address))
     if (subnet === undefined) return undefined
     const reserved = reservedAddress(exchange, subnet)
-    if (reserved === address) return { subnet, address }
+    if (reserved === address) return this.#placeIn(exchange, subnet, address)
     if (reserved !== undefined && this.#isFreeFor(exchange, subnet, reserved)) return undefined
     const owners = this.#reserved.ownerOf(address)
     if (owners.length > 0 && (exchange.reservation === undefined || !owners.includes(exchange.reservation))) {
       return undefined
     }
     const pool = poolOf(subnet, address)
-    return pool !== undefined && admits(subnet, exchange.classes) && admits(pool, exchange.classes)
-      ? { subnet, address }
+    return pool !== undefined && admits(pool, exchange.classes)
+      ? this.#placeIn(exchange, subnet, address, pool)
       : undefined
+  }
+
+  #placeIn(exchange: Exchange4, subnet: Subnet4, address: number, pool = poolOf(subnet, address)): Place4 {
+    const { packet, agent, arrival } = exchange
+    const about = { packet, agent, arrival }
+    const classes = classifyAdditional4(this.#options.config, about, exchange.classes, [subnet, pool])
+    return { address, subnet, pool, classes }
   }
 
   /** Whether the client's reserved address can be had: otherwise it gets, and keeps, another one meanwhile. */
@@ -332,12 +381,15 @@ export class Service4 {
     return state.status !== 'bound' || state.lease.holder === clientKey4(exchange.client, subnet.matchClientId)
   }
 
-  #terms(exchange: Exchange4, subnet: Subnet4, address: number): Terms {
+  #terms(exchange: Exchange4, place: Place4): Terms {
     const { config, replica } = this.#options
+    const { subnet, address } = place
     const holder = clientKey4(exchange.client, subnet.matchClientId)
-    const before = leaseIn(replica.get(lease4Stream(address)).state)
-    const relayBefore = before?.holder === holder && exchange.packet.ciaddr !== 0 ? before.relay : undefined
-    return terms4(config, exchange, subnet, poolOf(subnet, address)?.id ?? 0, this.#crowded(subnet), relayBefore)
+    const { state } = replica.get(lease4Stream(address))
+    const before = state.status !== 'vacant' && state.lease.holder === holder ? state.lease : undefined
+    const relayBefore = exchange.packet.ciaddr !== 0 ? before?.relay : undefined
+    const leftSec = state.status === 'bound' ? this.#secondsLeft(before) : 0
+    return terms4(config, exchange, place, this.#crowded(subnet), leftSec, relayBefore)
   }
 
   #crowded(subnet: Subnet4): boolean {
@@ -348,39 +400,37 @@ export class Service4 {
     return size > 0 && taken / size > subnet.adaptiveLeaseTimeThreshold
   }
 
-  #grant(exchange: Exchange4, messageType: number, subnet: Subnet4, address: number, seconds: number): Verdict4 {
-    const poolOptions = poolOf(subnet, address)?.options
+  #nak(exchange: Exchange4, subnet: Subnet4, message: string): Verdict4 {
+    const place = { address: 0, subnet, pool: undefined, classes: exchange.classes }
+    return this.#reply(exchange, MESSAGE_TYPE.nak, place, undefined, message)
+  }
+
+  #reply(
+    exchange: Exchange4,
+    messageType: number,
+    { address, subnet, pool, classes }: Place4,
+    leaseTimeSec: number | undefined,
+    message?: string,
+  ): Verdict4 {
     const reply: Reply4 = {
       messageType,
       exchange,
       subnet,
       yiaddr: address,
-      leaseTimeSec: seconds,
-      poolOptions,
-      message: undefined,
+      leaseTimeSec,
+      poolOptions: pool?.options,
+      classes,
+      message,
     }
     return { reply }
   }
-
-  #nak(exchange: Exchange4, subnet: Subnet4, message: string): Verdict4 {
-    return {
-      reply: {
-        messageType: MESSAGE_TYPE.nak,
-        exchange,
-        subnet,
-        yiaddr: 0,
-        leaseTimeSec: undefined,
-        poolOptions: undefined,
-        message,
-      },
-    }
-  }
 }
 
-interface Place {
-  readonly subnet: Subnet4
-  readonly address: number
-}
+/**
+ * Where a REQUEST comes from (RFC 2131 §4.3.2): SELECTING, INIT-REBOOT, or a client that uses its address, in RENEWING or
+ * REBINDING, which a server answers alike.
+ */
+type Requesting = 'selecting' | 'rebooting' | 'using'
 
 /** Searches of one subnet for one DISCOVER: each further one costs a little, and is wanted only when offers collide. */
 const SEARCHES_MAX = 4

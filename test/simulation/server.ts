@@ -119,7 +119,7 @@ export class SimulatedServer {
     const isOwnAddress = (address: number): boolean => address === this.address
     this.#handler4 = new Handler4({
       config: dhcp4,
-      service: new Service4({ config: dhcp4, isOwnAddress, ...shared }),
+      service: new Service4({ config: dhcp4, isOwnAddress, catchUp: () => core.follower.catchUp(), ...shared }),
       ports: { server: 67, client: 68 },
       ...limits,
     })
