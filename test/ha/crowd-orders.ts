@@ -30,8 +30,7 @@ export type CrowdOrder =
 
 /** What came of an order. */
 export type CrowdReport =
-  | { readonly id: number; readonly result: unknown }
-  | { readonly id: number; readonly error: string }
+  { readonly id: number; readonly result: unknown } | { readonly id: number; readonly error: string }
 
 /** A crowd in a namespace. */
 export interface RemoteCrowd {
@@ -51,7 +50,10 @@ const PROCESS = fileURLToPath(new URL('./crowd-process.ts', import.meta.url))
 export const startCrowd = async (lab: Lab, namespace: Namespace, place: CrowdPlace): Promise<RemoteCrowd> => {
   const words = ['--pdeathsig', 'KILL', '--', ...namespace.inside, process.execPath, PROCESS]
   const child = spawn('setpriv', words, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], serialization: 'advanced' })
-  const waiting = new Map<number, { readonly resolve: (result: unknown) => void; readonly reject: (e: Error) => void }>()
+  const waiting = new Map<
+    number,
+    { readonly resolve: (result: unknown) => void; readonly reject: (e: Error) => void }
+  >()
   let orders = 0
   child.on('message', (report: CrowdReport) => {
     const asked = waiting.get(report.id)

@@ -27,8 +27,7 @@ export const startProbe = (node: TestMariadb): Probe => {
   let running = true
   let connection: Connection | undefined
   const beat = async (): Promise<void> => {
-    connection ??= await createConnection({ socketPath: node.socketPath, user: 'ledger', password: 'ledger' })
-    connection.on('error', () => undefined)
+    connection ??= await connected(node)
     await connection.query(`INSERT INTO probe.beats (at) VALUES (${Date.now()})`)
     commits.push(Date.now())
   }
@@ -51,6 +50,12 @@ export const startProbe = (node: TestMariadb): Probe => {
       return commits
     },
   }
+}
+
+const connected = async ({ socketPath, user, password }: TestMariadb): Promise<Connection> => {
+  const connection = await createConnection({ socketPath, user, password })
+  connection.on('error', () => undefined)
+  return connection
 }
 
 /** The longest time without a moment of the list between `from` and `to`, ms. */

@@ -8,7 +8,7 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startGalera } from '../support/mariadb.ts'
-import type { TestGalera } from '../support/mariadb.ts'
+import type { TestGalera, TestMariadb } from '../support/mariadb.ts'
 import { connect, Lab } from '../support/namespaces.ts'
 import type { Namespace, Port } from '../support/namespaces.ts'
 import { startPostgres } from '../support/postgres.ts'
@@ -46,6 +46,10 @@ export interface Stage {
   readonly postgres: TestPostgres | undefined
   /** Starts the servers of a topology on a fresh ledger, and stops those that run. */
   readonly serve: (topology: Topology) => Promise<void>
+  /** The topology that is served now. */
+  readonly topology: () => Topology
+  /** How many rows a condition finds among the events of the ledger in use. */
+  readonly countEvents: (condition: string) => Promise<number>
   /** What `ledger verify` says of the ledger, and whether it found it in order. */
   readonly verify: () => Promise<{ readonly ok: boolean; readonly text: string }>
   readonly close: () => Promise<void>
@@ -66,31 +70,31 @@ export const WIDE_LEASE_SEC = 3_600
 const SERVERS_MAX = 4
 const PORTS = { port4: 67, port6: 547 } as const
 
-/** Opens a stage on a Galera cluster of three nodes, with `settings` for them, or on one PostgreSQL. */
-export const openStage = async (
-  kind: 'galera' | 'postgres',
-  settings: Readonly<Record<string, string>> = {},
-): Promise<Stage> => {
+/** Opens a stage on a Galera cluster of three nodes, with more `wsrep_provider_options` for them, or on one PostgreSQL. */
+export const openStage = async (kind: 'galera' | 'postgres', provider?: string): Promise<Stage> => {
   const lab = await Lab.open()
   try {
-    return await build(lab, kind, settings)
+    return await build(lab, kind, provider)
   } catch (error) {
     await lab.close()
     throw error
   }
 }
 
-const build = async (lab: Lab, kind: 'galera' | 'postgres', settings: Readonly<Record<string, string>>) => {
+const build = async (lab: Lab, kind: 'galera' | 'postgres', provider: string | undefined): Promise<Stage> => {
   const relay = await lab.namespace('relay')
   const namespaces: Namespace[] = []
   for (let index = 0; index < SERVERS_MAX; index++) namespaces.push(await lab.namespace(`server${index + 1}`))
   const guests = [portOf(relay, 200), ...namespaces.map((namespace, index) => portOf(namespace, 101 + index))]
-  const galera = kind === 'galera' ? await startGalera(3, { lab, guests, settings }) : undefined
+  const galera =
+    kind === 'galera'
+      ? await startGalera(3, { lab, guests, ...(provider === undefined ? {} : { provider }) })
+      : undefined
   const postgres = kind === 'postgres' ? await startPostgres() : undefined
   if (galera !== undefined) lab.defer('stop Galera', () => galera.stop())
   if (postgres !== undefined) lab.defer('stop PostgreSQL', () => postgres.stop())
   if (galera === undefined) await connect(lab, 'core', guests)
-  else await prepareProbes(galera.nodes[0] as TestGalera['nodes'][number])
+  else await prepareProbes(nodeOf(galera, 0))
   const place: CrowdPlace = {
     bind4: '198.18.9.200',
     bind6: '2001:db8:9::200',
@@ -101,6 +105,13 @@ const build = async (lab: Lab, kind: 'galera' | 'postgres', settings: Readonly<R
   const servers: StageServer[] = []
   for (const [index, namespace] of namespaces.entries()) servers.push(await makeServer(lab, namespace, index))
   return makeStage({ lab, crowd, servers, galera, postgres })
+}
+
+/** A node by its number from 0. */
+export const nodeOf = (galera: TestGalera | undefined, index: number): TestMariadb => {
+  const node = galera?.nodes[index]
+  if (node === undefined) throw new Error(`there is no node ${index}`)
+  return node
 }
 
 const six = (last: number): string => `2001:db8:9::${last}`
@@ -139,6 +150,7 @@ const LEDGER_CLI = fileURLToPath(new URL('../../server/ledger-cli.ts', import.me
 const makeStage = (parts: Parts): Stage => {
   const { lab, servers, galera, postgres } = parts
   let ledgers = 0
+  let serving: Topology = []
   const database = async (name: string): Promise<(preferred: number) => object> => {
     await (galera ?? postgres)?.createDatabase(name)
     if (postgres !== undefined) {
@@ -157,6 +169,7 @@ const makeStage = (parts: Parts): Stage => {
     for (const [index, preferred] of topology.entries()) {
       await servers[index]?.under.start(configOf(index, databaseOf(preferred)))
     }
+    serving = topology
   }
   const verify = async () => {
     const { namespace, folder } = servers[0] as StageServer
@@ -170,7 +183,13 @@ const makeStage = (parts: Parts): Stage => {
     }
     return { ok: false, text }
   }
-  return { ...parts, serve, verify, close: () => lab.close() }
+  const countEvents = async (condition: string): Promise<number> => {
+    const [row] = await nodeOf(galera, 2).query(
+      `SELECT count(*) AS count FROM ledger${ledgers}.events WHERE ${condition}`,
+    )
+    return Number(row?.['count'])
+  }
+  return { ...parts, serve, topology: () => serving, verify, countEvents, close: () => lab.close() }
 }
 
 /** What a server is told, in Kea's words and ours. */

@@ -273,6 +273,8 @@ export interface GaleraOptions extends MariadbOptions {
   readonly lab?: Lab
   /** What else stands on the switch of the nodes' namespaces, whose addresses are 198.18.9.1/24 and on. */
   readonly guests?: readonly Port[]
+  /** More for `wsrep_provider_options`, such as `evs.suspect_timeout=PT2S`. */
+  readonly provider?: string
 }
 
 /** Clusters made by this process, for their addresses. */
@@ -285,7 +287,8 @@ let clusters = 0
 export const startGalera = async (size: number, options: GaleraOptions = {}): Promise<TestGalera> => {
   const missing = galeraMissing()
   if (missing !== undefined) throw new Error(missing)
-  const places = options.lab === undefined ? loopbackPlaces(size) : await namespacePlaces(options.lab, size, options.guests ?? [])
+  const places =
+    options.lab === undefined ? loopbackPlaces(size) : await namespacePlaces(options.lab, size, options.guests ?? [])
   const sites: Site[] = []
   const nodes: TestMariadb[] = []
   const removeAll = async (): Promise<void> => {
@@ -326,11 +329,7 @@ const loopbackPlaces = (size: number): readonly NodePlace[] => {
 
 const NODE_DEVICE = 'eth0'
 
-const namespacePlaces = async (
-  lab: Lab,
-  size: number,
-  guests: readonly Port[],
-): Promise<readonly NodePlace[]> => {
+const namespacePlaces = async (lab: Lab, size: number, guests: readonly Port[]): Promise<readonly NodePlace[]> => {
   const { connect } = await import('./namespaces.ts')
   const places: { host: string; namespace: Namespace }[] = []
   for (let index = 0; index < size; index++) {
@@ -354,7 +353,11 @@ const galeraSettings = (
   'wsrep-node-name': `node${index + 1}`,
   'wsrep-sst-method': 'rsync',
   // The node listens on its own address alone: others on this machine use the same ports. The cache stays small.
-  'wsrep-provider-options': `gmcast.listen_addr=tcp://${places[index]?.host}:4567;gcache.size=32M`,
+  'wsrep-provider-options': [
+    `gmcast.listen_addr=tcp://${places[index]?.host}:4567`,
+    'gcache.size=32M',
+    ...(options.provider === undefined ? [] : [options.provider]),
+  ].join(';'),
   'binlog-format': 'ROW',
   'innodb-autoinc-lock-mode': '2',
   ...options.settings,
