@@ -79,7 +79,7 @@ const write = async (
   }
   const proof = orFail(await proveWindow({ reader, from: at, to: at, streams: [stream] }))
   const heads = proof.logs.map(({ log, seq, hash }) => `${log}/${seq} ${hash}`)
-  const made = makeEvidence({ stream, at, askedAt }, events, segments, { heads, missing: proof.missing })
+  const made = makeEvidence({ stream, at, askedAt }, events, segments, { heads, missing: [...proof.missing] })
   const evidence = key === undefined ? made : signEvidence(made, key)
   writeFileSync(out, `${JSON.stringify(evidence, null, 2)}\n`)
   print(`${evidence.statement}`)

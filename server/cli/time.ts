@@ -78,8 +78,9 @@ export const zonedText = (at: Instant, zone: Zone): string => {
   return minutes === 0 ? isoText(at) : isoText(at + minutes * 60_000).replace('Z', offsetText(minutes))
 }
 
-const DATE =
-  /^(?<year>\d{4})(?:-?W(?<week>\d{2})(?:-?(?<weekday>[1-7]))?|-(?<month>\d{2})(?:-(?<day>\d{2}))?|(?<month2>\d{2})(?<day2>\d{2})|-?(?<ordinal>\d{3}))$/
+const WEEK_DATE = /^(?<year>\d{4})-?W(?<week>\d{2})(?:-?(?<weekday>[1-7]))?$/
+const ORDINAL_DATE = /^(?<year>\d{4})-?(?<ordinal>\d{3})$/
+const CALENDAR_DATE = /^(?<year>\d{4})(?:-(?<month>\d{2})(?:-(?<day>\d{2}))?|(?<month2>\d{2})(?<day2>\d{2}))$/
 const TIME = /^(\d{2})(?::?(\d{2})(?::?(\d{2}))?)?(?:[.,](\d+))?$/
 const ZONE = /(z|[+-]\d{2}(?::?\d{2})?)$/i
 
@@ -114,7 +115,7 @@ export const parseTime = (text: string, zone: Zone): Either<string, Asked> => {
 
 /** The day's midnight as if in UTC; undefined when there is no such day. */
 const dateOf = (text: string): number | undefined => {
-  const parts = DATE.exec(text)?.groups
+  const parts = (WEEK_DATE.exec(text) ?? ORDINAL_DATE.exec(text) ?? CALENDAR_DATE.exec(text))?.groups
   if (parts === undefined) return undefined
   const year = Number(parts['year'])
   if (parts['week'] !== undefined) {
