@@ -124,8 +124,9 @@ export class Bindings {
         this.#supersede(exchange, ia, stream, answer.right.event)
         return { _tag: 'Granted', grant: this.#grantOf(place, answer) }
       }
-      const failed = this.#failure(place, terms.holder, answer)
-      if (failed !== undefined) return failed
+      const left = this.#leftOf(place, terms.holder, answer)
+      if (left !== undefined) return { _tag: 'Granted', grant: left }
+      if (isFailure(answer.left)) return { _tag: 'Failed', failure: answer.left }
       if (this.#options.replica.get(stream).state.status === 'revoked') revoked.add(stream)
     }
     const others = { ...ia, listed: ia.listed.filter(({ stream }) => !revoked.has(stream)) }
@@ -187,8 +188,7 @@ export class Bindings {
         return { _tag: 'Granted', grant: this.#grantOf(place, answer) }
       }
       taken.delete(stream)
-      const failed = this.#failure(place, terms.holder, answer)
-      if (failed !== undefined) return failed
+      if (isFailure(answer.left)) return { _tag: 'Failed', failure: answer.left }
     }
     return undefined
   }
@@ -285,15 +285,16 @@ export class Bindings {
     supersede({ stream, holder: clientKey6(exchange.client, ia.iaid), event, onLink }, replica, ledger, now())
   }
 
-  /** `undefined` for a refusal, which means to try something else; the remaining time where the store is away. */
-  #failure(place: Place6, holder: ClientKey, answer: Answer): IaOutcome | undefined {
-    if (E.isRight(answer) || !isFailure(answer.left)) return undefined
+  /**
+   * While the store is away, what is left of a lease that a client says it uses (Renew, Rebind). A client that asks for a
+   * lease is told nothing: it may have given back the one that this server still knows of.
+   */
+  #leftOf(place: Place6, holder: ClientKey, answer: Answer): Grant6 | undefined {
+    if (E.isRight(answer) || answer.left._tag !== 'Unavailable') return undefined
     const { state } = this.#options.replica.get(place.stream)
-    if (answer.left._tag === 'Unavailable' && state.status === 'bound' && state.lease.holder === holder) {
-      const grant = this.#remaining(place, state.lease)
-      if (grant.validSec > 0) return { _tag: 'Granted', grant }
-    }
-    return { _tag: 'Failed', failure: answer.left }
+    if (state.status !== 'bound' || state.lease.holder !== holder) return undefined
+    const grant = this.#remaining(place, state.lease)
+    return grant.validSec > 0 ? grant : undefined
   }
 
   #grantOf(

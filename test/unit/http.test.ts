@@ -24,7 +24,8 @@ describe('the HTTP endpoint', () => {
   let away = false
 
   const open = async (): Promise<string> => {
-    const config = orThrow(resolveSources([orThrow(sourceOf('test.json', '{"Dhcp4": {"lease-database": {"type": "memory"}, "subnet4": []}}'))]))
+    const text = '{"Dhcp4": {"lease-database": {"type": "memory"}, "subnet4": []}}'
+    const config = orThrow(resolveSources([orThrow(sourceOf('test.json', text))]))
     const ledger = makeMemoryLedger(Date.now, () =>
       away ? Promise.resolve({ _tag: 'StoreUnavailable', reason: 'no route' }) : undefined,
     )
