@@ -26,6 +26,7 @@ export type CrowdOrder =
       readonly manner: Partial<Manner>
     }
   | { readonly do: 'disband' }
+  | { readonly do: 'forget' }
   | { readonly do: 'close' }
 
 /** What came of an order. */
@@ -42,6 +43,7 @@ export interface RemoteCrowd {
   /** Clients with a lease from the server `from` (undefined: from any) do one thing each; gives how many. */
   readonly each: (task: Task, from: number | undefined, countMax: number, manner: Partial<Manner>) => Promise<number>
   readonly disband: () => Promise<void>
+  readonly forget: () => Promise<void>
 }
 
 const PROCESS = fileURLToPath(new URL('./crowd-process.ts', import.meta.url))
@@ -81,5 +83,6 @@ export const startCrowd = async (lab: Lab, namespace: Namespace, place: CrowdPla
     claim: (count, together, link, manner = {}) => ask({ do: 'claim', count, together, link, manner }),
     each: (task, from, countMax, manner) => ask({ do: 'each', task, from, countMax, manner }),
     disband: () => ask({ do: 'disband' }),
+    forget: () => ask({ do: 'forget' }),
   }
 }

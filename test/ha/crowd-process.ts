@@ -23,6 +23,8 @@ const obey = async (order: CrowdOrder): Promise<unknown> => {
       return crowd.each(order.task, order.from, order.countMax, order.manner)
     case 'disband':
       return crowd.disband()
+    case 'forget':
+      return crowd.forget()
     case 'close':
       return crowd.close().then(() => process.disconnect())
   }

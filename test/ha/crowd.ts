@@ -215,6 +215,12 @@ export class Crowd {
     this.#members.length = 0
   }
 
+  /** Forgets the leases too: the servers begin with a ledger of which these clients know nothing. */
+  forget(): void {
+    this.disband()
+    this.#holders.clear()
+  }
+
   #join(family: Family, { link4, link6 }: Link): Member {
     const name = this.#made++
     const hardwareAddress = Uint8Array.of(0x02, family, 0, (name >> 16) & 255, (name >> 8) & 255, name & 255)

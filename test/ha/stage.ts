@@ -163,7 +163,7 @@ const makeStage = (parts: Parts): Stage => {
   }
   const serve = async (topology: Topology): Promise<void> => {
     for (const { under } of servers) await under.stop()
-    await parts.crowd.disband()
+    await parts.crowd.forget()
     const databaseOf = await database(`ledger${++ledgers}`)
     // One after the other: the first one makes the tables.
     for (const [index, preferred] of topology.entries()) {
