@@ -7,6 +7,7 @@ import postgres from 'postgres'
 import { startMariadb } from '../support/mariadb.ts'
 import type { Lab, Namespace } from '../support/namespaces.ts'
 import { startPostgres } from '../support/postgres.ts'
+import type { TestPostgres } from '../support/postgres.ts'
 import { must } from '../support/process.ts'
 import { treeSeconds } from './cpu.ts'
 
@@ -27,7 +28,10 @@ export interface BenchDatabase {
 const KEA_SCRIPTS = '/usr/share/kea/scripts'
 
 /** PostgreSQL with its defaults. */
-export const openBenchPostgres = async (lab: Lab, place: Namespace): Promise<BenchDatabase> => {
+export const openBenchPostgres = async (
+  lab: Lab,
+  place: Namespace,
+): Promise<{ readonly database: BenchDatabase; readonly server: TestPostgres }> => {
   const server = await startPostgres({ prefix: place.inside })
   lab.defer('stop PostgreSQL', () => server.stop())
   const query = async (name: string, statement: string): Promise<ReadonlyArray<Record<string, unknown>>> => {
@@ -45,7 +49,7 @@ export const openBenchPostgres = async (lab: Lab, place: Namespace): Promise<Ben
       await sql.end({ timeout: 1 })
     }
   }
-  return {
+  const database: BenchDatabase = {
     fresh: async (name, keaTables) => {
       await server.createDatabase(name)
       const connect = ['-h', server.socketFolder, '-p', String(server.port), '-U', server.user, '-d', name]
@@ -75,6 +79,7 @@ export const openBenchPostgres = async (lab: Lab, place: Namespace): Promise<Ben
       return `PostgreSQL ${row?.v}: fsync ${row?.f}, synchronous_commit ${row?.s}, shared_buffers ${row?.b}`
     },
   }
+  return { database, server }
 }
 
 /** MariaDB with its defaults. */

@@ -20,7 +20,7 @@ export interface Round {
   /** Exchanges a second completed at the highest rate that was carried; undefined when not even the lowest was. */
   readonly peak: number | undefined
   readonly limitedByLoad: boolean
-  /** At half of the highest rate. */
+  /** At half of the highest rate, or at the one rate that was asked for. */
   readonly half: Run | undefined
   readonly cost: Cost | undefined
   /** Every run: those of the search, and those at shares of the highest rate for the plot. */
@@ -36,6 +36,9 @@ export interface Round {
 export interface RoundOptions {
   readonly server: ServerName
   readonly work: WorkName
+  /** Measured alone instead of a search. */
+  readonly rate: number | undefined
+  /** Where the search begins. */
   readonly from: number
   readonly within: number
   readonly seconds: number
@@ -55,6 +58,10 @@ export interface Stage {
   readonly say: (text: string) => void
 }
 
+/** Before a measurement at one rate alone: a program that has just started is slower. */
+const WARM_UP_RATE = 1_000
+const WARM_UP_SEC = 2
+
 /** Measures a server on an empty database. Rejects with the server's log when it gave an address to two clients. */
 export const measureRound = async (stage: Stage, options: RoundOptions): Promise<Round> => {
   const { work, seconds, probeSeconds, keaThreads, ledgerEnv } = options
@@ -69,20 +76,26 @@ export const measureRound = async (stage: Stage, options: RoundOptions): Promise
       runs.push(done)
       return done
     }
-    const peak = await findPeak({
-      from: options.from,
-      within: options.within,
-      run: (ratePerSec, isProbe) => run(ratePerSec, isProbe ? probeSeconds : seconds),
-    })
-    const best = peak.best
-    const halved = best === undefined ? undefined : await atHalf(server, work, () => run(best.completed / 2, seconds))
+    const { rate } = options
+    if (rate !== undefined) await run(Math.min(rate, WARM_UP_RATE), WARM_UP_SEC)
+    const peak =
+      rate !== undefined
+        ? undefined
+        : await findPeak({
+            from: options.from,
+            within: options.within,
+            run: (ratePerSec, isProbe) => run(ratePerSec, isProbe ? probeSeconds : seconds),
+          })
+    const best = peak?.best
+    const half = rate ?? (best === undefined ? undefined : best.completed / 2)
+    const halved = half === undefined ? undefined : await withCost(server, work, () => run(half, seconds))
     if (best !== undefined) for (const share of options.shares) await run(best.completed * share, seconds)
     const found = await settled(server, runs, work)
     return {
       server: server.name,
       work,
-      peak: best?.completed,
-      limitedByLoad: peak.limitedByLoad,
+      peak: rate === undefined ? best?.completed : halved?.run.completed,
+      limitedByLoad: peak?.limitedByLoad ?? false,
       half: halved?.run,
       cost: halved?.cost,
       runs,
@@ -100,7 +113,7 @@ const sumOf = (runs: ReadonlyArray<Run>, value: (run: Run) => number): number =>
   runs.reduce((sum, run) => sum + value(run), 0)
 
 /** A run with the processor time that it cost, up to when the database and the lease tables have come to rest. */
-const atHalf = async (
+const withCost = async (
   server: BenchServer,
   work: WorkName,
   run: () => Promise<Run>,

@@ -12,6 +12,8 @@ export interface BenchOptions {
   readonly seconds: number
   readonly probeSeconds: number
   readonly within: number
+  /** Measures at this rate alone, exchanges a second, instead of searching for the highest. */
+  readonly rate: number | undefined
   /** Shares of the highest rate for the plot, in the last round. */
   readonly shares: ReadonlyArray<number>
   readonly keaThreads: number | undefined
@@ -27,6 +29,7 @@ export const HELP = `npm run bench -- [options]
   --work LIST         of ${WORKS.join(',')}; default all
   --rounds N          searches for the highest rate, servers in turn; default 3
   --seconds N         length of a run; default 10
+  --rate N            no search: delays and processor time at this rate, exchanges a second
   --quick             one round of short runs, and a coarse search
   --kea-threads N     packet threads of Kea; default Kea's own
   --profile FOLDER    processor profiles of Lease Ledger into FOLDER
@@ -42,6 +45,7 @@ export const readOptions = (words: ReadonlyArray<string>): BenchOptions | 'help'
       work: { type: 'string', default: WORKS.join() },
       rounds: { type: 'string' },
       seconds: { type: 'string' },
+      rate: { type: 'string' },
       quick: { type: 'boolean', default: false },
       'kea-threads': { type: 'string' },
       profile: { type: 'string' },
@@ -59,7 +63,8 @@ export const readOptions = (words: ReadonlyArray<string>): BenchOptions | 'help'
     seconds,
     probeSeconds: Math.min(seconds, 3),
     within: quick ? 1.15 : 1.06,
-    shares: quick ? [] : [0.1, 0.25, 0.75, 0.9],
+    rate: values.rate === undefined ? undefined : positive('rate', values.rate),
+    shares: quick || values.rate !== undefined ? [] : [0.1, 0.25, 0.75, 0.9],
     keaThreads: values['kea-threads'] === undefined ? undefined : positive('kea-threads', values['kea-threads']),
     ledgerEnv: values.profile === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${values.profile}` },
     out: values.out,
