@@ -3,12 +3,13 @@
  * lost. A statement is sent once, and to another host only when the first has answered that it does not do it.
  *
  * While it stands with another host than the first, the ones before it are tried again now and then beside it, and the
- * next statement goes to the first that is well.
+ * next statement goes to the first that is well. A host that has just let us wait for a connection in vain comes last
+ * for that long: while a cluster sorts itself out, it would cost each new attempt a second.
  */
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import { isToBeLeft } from './failure.ts'
-import { PREFER_AGAIN_MS } from './options.ts'
+import { CONNECT_TIMEOUT_MS, PREFER_AGAIN_MS } from './options.ts'
 import type { MysqlHost, MysqlOptions } from './options.ts'
 import { openSession } from './session.ts'
 import type { Failure, Parameter, RawRows, Session, SessionKind } from './session.ts'
@@ -40,12 +41,32 @@ export const makeLink = (options: MysqlOptions, { accept, ...kind }: LinkOptions
   let preferredAt = 0
   let preferring: Promise<void> | undefined
   let preferred: Session | undefined
+  /** Hosts that let us wait in vain, and when. */
+  const silentAt = new Map<MysqlHost, number>()
+
+  const isSilent = (host: MysqlHost): boolean => performance.now() - (silentAt.get(host) ?? -Infinity) < preferAgainMs
+
+  /** All hosts in the order in which to try them: those of preference, then those that were silent a moment ago. */
+  const inTurn = (): ReadonlyArray<MysqlHost> => [
+    ...options.hosts.filter((host) => !isSilent(host)),
+    ...options.hosts.filter(isSilent),
+  ]
+
+  /** Connects to one host and remembers whether it was silent. */
+  const dial = async (host: MysqlHost): Promise<Either<Failure, Session>> => {
+    const begunAt = performance.now()
+    const opened = await openSession(options, host, kind)
+    const waitedMs = performance.now() - begunAt
+    if (E.isRight(opened)) silentAt.delete(host)
+    else if (waitedMs >= (options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS)) silentAt.set(host, performance.now())
+    return opened
+  }
 
   const tryHosts = async (hosts: ReadonlyArray<MysqlHost>): Promise<Either<Failure, Session>> => {
     const failures: Failure[] = []
     for (const host of hosts) {
       if (closed) break
-      const opened = await openSession(options, host, kind)
+      const opened = await dial(host)
       if (E.isLeft(opened)) {
         failures.push(opened.left)
         continue
@@ -85,7 +106,7 @@ export const makeLink = (options: MysqlOptions, { accept, ...kind }: LinkOptions
   const session = async (): Promise<Either<Failure, Session>> => {
     if (closed) return E.left(CLOSED)
     if (current?.isOpen()) return E.right(prefer(current))
-    connecting ??= tryHosts(options.hosts).finally(() => (connecting = undefined))
+    connecting ??= tryHosts(inTurn()).finally(() => (connecting = undefined))
     const opened = await connecting
     if (E.isRight(opened) && current !== opened.right) {
       current = opened.right

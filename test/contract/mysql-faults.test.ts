@@ -2,6 +2,8 @@
 import { createConnection } from 'mysql2/promise'
 import type { Connection, RowDataPacket } from 'mysql2/promise'
 import * as E from 'fp-ts/lib/Either.js'
+import { createServer } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { openMysql, openMysqlReader } from '../../adapters/mysql/open.ts'
 import type { MysqlOptions } from '../../adapters/mysql/options.ts'
@@ -264,6 +266,29 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? '' :
       })
       await store.close()
       await proxy.close()
+    })
+
+    it('come last for a while when they let us wait in vain', async () => {
+      const database = `hosts_${++databases}`
+      await server.createDatabase(database)
+      const knocks: Socket[] = []
+      const mute = createServer((socket) => knocks.push(socket.on('error', () => undefined)))
+      await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve))
+      const { port } = mute.address() as AddressInfo
+      const hosts = [{ host: '127.0.0.1', port }, ...optionsFor(database).hosts]
+      const options = { ...optionsFor(database), hosts, connectTimeoutMs: 300, preferAgainMs: 60_000 }
+      const store = await must(openMysql(options, 'alpha'))
+      await must(store.append(claims(0, 1)))
+      const knocksBefore = knocks.length
+      expect(knocksBefore).toBeGreaterThan(0)
+      const threads = await server.query(`SELECT id FROM information_schema.processlist WHERE db = '${database}'`)
+      for (const { id } of threads) await server.query(`KILL ${id as number}`)
+      const lost = await store.append(claims(10, 1))()
+      if (E.isLeft(lost)) await settled(store)
+      expect(knocks.length).toBe(knocksBefore)
+      await store.close()
+      for (const socket of knocks) socket.destroy()
+      await new Promise((resolve) => mute.close(resolve))
     })
 
     it('are named in the reason, and the password is not', async () => {
