@@ -192,7 +192,7 @@ const endingOf = (event: LeaseEvent, recordedAt: Instant): Pick<Ending, 'by' | '
 
 /** The span of two rows with one name. Commutative and associative, and twice the same is the same. */
 export const mergeSpans = (one: SpanRow, other: SpanRow): SpanRow => {
-  const [older, newer] = lastOf(one) <= lastOf(other) ? [one, other] : [other, one]
+  const [older, newer] = isNewer(one, other) ? [other, one] : [one, other]
   const bound = lastOf(newer)
   const ends = [one.end, other.end].filter((end) => end !== undefined && end.revision >= bound)
   const end = ends.sort((a, b) => (a?.revision ?? 0) - (b?.revision ?? 0))[0]
@@ -207,6 +207,12 @@ export const mergeSpans = (one: SpanRow, other: SpanRow): SpanRow => {
     formerly: mergeFormerly(older, newer),
   }
 }
+
+/** Of two rows that nothing bound, the one that ended first: so they too are the same in every order. */
+const isNewer = (one: SpanRow, other: SpanRow): boolean =>
+  lastOf(one) === lastOf(other)
+    ? (one.end?.revision ?? Infinity) < (other.end?.revision ?? Infinity)
+    : lastOf(one) > lastOf(other)
 
 const lastOf = (row: SpanRow): Revision => row.last?.revision ?? -1
 

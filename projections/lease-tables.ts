@@ -77,11 +77,21 @@ export interface LeaseTables {
    * those that an interrupted rebuild left, if there are any. `StoreUnusable` while another rebuild holds them.
    */
   readonly shadow: (resume: boolean) => TaskEither<ReadError, ShadowTables>
+  /**
+   * Empty tables under a name of their own, `as_of_…`, for the past; those under it before are dropped unless `resume`.
+   * Undefined where there is no such thing.
+   */
+  readonly past?: ((name: string, resume: boolean) => TaskEither<ReadError, PastTables>) | undefined
   readonly close: () => Promise<void>
 }
 
+/** Tables of a past moment. `finish`, when they are filled, makes them ready for questions as of `now`. */
+export interface PastTables extends Omit<LeaseTables, 'shadow' | 'past'> {
+  readonly finish: (now: Instant) => TaskEither<ReadError, void>
+}
+
 /** Tables that are being rebuilt. `close` leaves them for a rebuild that resumes. */
-export interface ShadowTables extends Omit<LeaseTables, 'shadow'> {
+export interface ShadowTables extends Omit<LeaseTables, 'shadow' | 'past'> {
   /** Puts them in the place of the live tables, in one transaction. Readers see the old ones or the new ones. */
   readonly swap: () => TaskEither<ReadError, void>
 }

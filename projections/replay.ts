@@ -31,6 +31,8 @@ export interface FillOptions {
   readonly tables: Pick<LeaseTables, 'apply' | 'checkpoint'>
   /** Only what was recorded up to then, inclusive; every event without it. */
   readonly until?: Instant | undefined
+  /** Only the beginning of each log up to here; all of it without. */
+  readonly upTo?: Checkpoint | undefined
   readonly onProgress?: ((progress: ReplayProgress) => void) | undefined
   /** Events of a batch. */
   readonly batchMax?: number | undefined
@@ -55,12 +57,13 @@ export const fill =
     const at: Record<LogName, Seq> = { ...begun.right }
     const skipped = sum(begun.right)
     for (;;) {
-      const heads = await store.heads()()
-      if (E.isLeft(heads)) return heads
-      const total = sum(heads.right)
-      for (const [log, head] of Object.entries(heads.right)) {
+      const found = await store.heads()()
+      if (E.isLeft(found)) return found
+      const heads = bounded(found.right, options.upTo)
+      const total = sum(heads)
+      for (const [log, head] of Object.entries(heads)) {
         while ((at[log] ?? 0) < head) {
-          const moved = await fillBatch(options, log, at[log] ?? 0)
+          const moved = await fillBatch(options, log, at[log] ?? 0, head)
           if (E.isLeft(moved)) return moved
           if (moved.right === (at[log] ?? 0)) break
           at[log] = moved.right
@@ -73,9 +76,20 @@ export const fill =
 
 const sum = (checkpoint: Checkpoint): number => Object.values(checkpoint).reduce((total, seq) => total + seq, 0)
 
-const fillBatch = async (options: FillOptions, log: LogName, from: Seq): Promise<Either<ReplayError, Seq>> => {
-  const { store, tables, until = Infinity } = options
-  const page = await readPage(store, log, from, options.batchMax ?? BATCH_MAX)
+const bounded = (heads: Checkpoint, upTo: Checkpoint | undefined): Checkpoint =>
+  upTo === undefined
+    ? heads
+    : Object.fromEntries(Object.entries(heads).map(([log, head]) => [log, Math.min(head, upTo[log] ?? 0)]))
+
+const fillBatch = async (
+  options: FillOptions,
+  log: LogName,
+  from: Seq,
+  head: Seq,
+): Promise<Either<ReplayError, Seq>> => {
+  const { store, tables, until = Infinity, upTo } = options
+  const batchMax = options.batchMax ?? BATCH_MAX
+  const page = await readPage(store, log, from, upTo === undefined ? batchMax : Math.min(batchMax, head - from))
   if (E.isLeft(page)) return page
   const { events, to } = page.right
   if (to === from) return E.right(from)
@@ -87,7 +101,7 @@ const fillBatch = async (options: FillOptions, log: LogName, from: Seq): Promise
   return E.right(applied.right._tag === 'Applied' ? to : applied.right.checkpointAt)
 }
 
-export interface ReplayOptions extends Omit<FillOptions, 'tables' | 'until'> {
+export interface ReplayOptions extends Omit<FillOptions, 'tables' | 'until' | 'upTo'> {
   readonly tables: LeaseTables
   /** Goes on with what an interrupted replay left, if anything. */
   readonly resume: boolean
@@ -103,7 +117,7 @@ export const replay =
     const shadow = await options.tables.shadow(options.resume)()
     if (E.isLeft(shadow)) return shadow
     try {
-      const filled = await fill({ ...options, tables: shadow.right, until: undefined })()
+      const filled = await fill({ ...options, tables: shadow.right, until: undefined, upTo: undefined })()
       if (E.isLeft(filled)) return filled
       const swapped = await shadow.right.swap()()
       return E.isLeft(swapped) ? swapped : filled

@@ -11,7 +11,11 @@ import type { Instant } from '../domain/instant.ts'
 import { decodeEvent } from '../domain/lease-codec.ts'
 import { statusAfter } from '../domain/lease.ts'
 import type { LeaseEvent, Status } from '../domain/lease.ts'
+import { categoryOf } from '../domain/stream.ts'
 import type { StreamName } from '../domain/stream.ts'
+import { addSpan, spanRowOf } from './history.ts'
+import type { SpanRow } from './history.ts'
+import { overlapsOf } from './history-overlap.ts'
 import { differingColumn, rowOf } from './lease-row.ts'
 import type { LeaseRow } from './lease-row.ts'
 import { LEASES } from './lease-tables.ts'
@@ -30,6 +34,8 @@ export type Fault =
   | 'revision'
   /** A client got an address while another one held it. */
   | 'holder'
+  /** A prefix was delegated while somebody else held one that it lies in. */
+  | 'overlap'
   /** A row that the ledger does not say, or lacks. */
   | 'row'
   /** A statistic that is not what the rows add up to. */
@@ -128,6 +134,7 @@ class Verification {
   #end: SnapshotEnd | undefined
   #events = 0
   #erased = 0
+  readonly #prefixes = new Map<string, SpanRow>()
 
   constructor(options: VerifyOptions) {
     this.#options = options
@@ -170,6 +177,7 @@ class Verification {
 
   finish(heads: Checkpoint): Verified {
     this.#checkEnds(heads)
+    for (const found of overlapsOf(this.#prefixes.values(), this.#options.maxClockSkewMs)) this.#found('overlap', found)
     for (const [name, { revision, waiting }] of this.#streams) {
       if (waiting !== undefined && waiting.size > 0) {
         this.#found('revision', `${name}: revision ${revision + 1} is missing`)
@@ -254,6 +262,7 @@ class Verification {
       stream.status = undefined
       return
     }
+    if (categoryOf(stored.stream) === 'prefix6') addSpan(this.#prefixes, spanRowOf({ ...stored, event }))
     const { holder, startsAt, expiresAt } = event.lease
     const status = statusAfter(event)
     if (status === 'bound' && holder !== stream.holder && startsAt < this.#heldUntil(stream)) {

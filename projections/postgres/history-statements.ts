@@ -122,7 +122,9 @@ export const SPAN_PARAMETERS = COLUMNS.length
 export const spanLiterals = (rows: ReadonlyArray<SpanRow>): ReadonlyArray<string> =>
   COLUMNS.map(({ write }) => `{${rows.map((row) => element(write(row))).join(',')}}`)
 
-const NEWER = 'excluded.bound_revision > here.bound_revision'
+const NEWER =
+  '(excluded.bound_revision > here.bound_revision OR ' +
+  '(excluded.bound_revision = here.bound_revision AND excluded.end_revision < here.end_revision))'
 
 const EARLIER = 'excluded.first_revision < here.first_revision'
 

@@ -11,7 +11,7 @@ import { makeConnection, whereText } from './connection.ts'
 import type { Connection, PostgresTablesOptions } from './connection.ts'
 import { applyDisputed, isDisputed, makeHistory } from './history.ts'
 import { spanLiterals } from './history-statements.ts'
-import { openShadow } from './shadow.ts'
+import { openPast, openShadow } from './shadow.ts'
 import { applyStatement, checkpointStatement, quoted, rowsStatement, statisticsStatement } from './statements.ts'
 import { texts } from './texts.ts'
 import type { Texts } from './texts.ts'
@@ -43,6 +43,7 @@ export const openPostgresTables =
 const makeTables = (options: PostgresTablesOptions, schema: string, connection: Connection): LeaseTables => ({
   ...inSchema(options, schema, connection),
   shadow: (resume) => () => openShadow(options, schema, resume, inSchema),
+  past: (name, resume) => () => openPast(options, schema, name, resume, inSchema),
 })
 
 /** Everything that live tables and those of a rebuild have in common. */

@@ -7,7 +7,9 @@ import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type postgres from 'postgres'
 import type { ReadError } from '../../domain/event-store.ts'
-import type { ShadowTables } from '../lease-tables.ts'
+import { isoText } from '../../domain/instant.ts'
+import type { Instant } from '../../domain/instant.ts'
+import type { PastTables, ShadowTables } from '../lease-tables.ts'
 import { makeConnection, whereText } from './connection.ts'
 import type { Connection, PostgresTablesOptions } from './connection.ts'
 import { quoted, REBUILT } from './statements.ts'
@@ -38,6 +40,50 @@ export const openShadow = async (
   if (E.isLeft(prepared)) return prepared
   const reason = `${whereText(options)}: another rebuild of the lease tables is under way`
   return E.left({ _tag: 'StoreUnusable', reason })
+}
+
+/** The views that people ask, those first that stand on none of the others. */
+const PEOPLES_VIEWS = ['leases', 'lease_history']
+
+/**
+ * Opens tables of a past moment in a schema of their own beside `schema`, those that an interrupted one left or new
+ * ones. `finish` puts the views for people over them; `now`, the end of their time, takes the place of today there.
+ */
+export const openPast = async (
+  options: PostgresTablesOptions,
+  schema: string,
+  past: string,
+  resume: boolean,
+  inSchema: InSchema,
+): Promise<Either<ReadError, PastTables>> => {
+  const unusable = (reason: string): Either<ReadError, never> => E.left({ _tag: 'StoreUnusable', reason })
+  // What stands there is dropped: only a name that nothing else has.
+  if (!/^as_of_[0-9a-z_]{1,50}$/.test(past)) return unusable(`a schema of the past is named as_of_…, not ${past}`)
+  const patient = { ...options, statementTimeoutMs: STATEMENT_TIMEOUT_MS }
+  const connection = makeConnection(patient)
+  const prepared = await connection.run((sql) => prepare(sql, schema, past, resume))
+  if (E.isRight(prepared) && prepared.right) {
+    const finish = (now: Instant) => () =>
+      connection.run((sql) => sql.begin((transaction) => viewsOfPast(transaction, schema, past, now)))
+    return E.right({ ...inSchema(patient, past, connection), finish })
+  }
+  await connection.close()
+  return E.isLeft(prepared) ? prepared : unusable(`${whereText(options)}: another rebuild is under way`)
+}
+
+const viewsOfPast = async (sql: postgres.TransactionSql, live: string, past: string, now: Instant): Promise<void> => {
+  await sql.unsafe(`SET LOCAL search_path = ''`)
+  for (const view of PEOPLES_VIEWS) {
+    const [found] = await sql.unsafe('SELECT pg_get_viewdef(to_regclass($1::text)) AS definition', [
+      `${quoted(live)}.${view}`,
+    ])
+    if (found?.definition == null) continue
+    const definition = (found.definition as string)
+      .replaceAll(` ${live}.`, ` ${quoted(past)}.`)
+      .replaceAll(`(${live}.`, `(${quoted(past)}.`)
+      .replaceAll('now()', `'${isoText(now)}'::timestamptz`)
+    await sql.unsafe(`CREATE OR REPLACE VIEW ${quoted(past)}.${view} AS ${definition}`)
+  }
 }
 
 /** The lock is the session's: it goes with the connection when the rebuild ends, however it ends. */

@@ -6,51 +6,103 @@ import { hostname } from 'node:os'
 import { checkLink, GENESIS } from '../../adapters/chain.ts'
 import { decide, evolve, vacant } from '../../domain/lease.ts'
 import { addressText } from '../../domain/stream.ts'
-import { replay } from '../../projections/replay.ts'
+import type { EventReader } from '../../domain/event-store.ts'
+import { isoText } from '../../domain/instant.ts'
+import type { LeaseTables } from '../../projections/lease-tables.ts'
+import { fill, replay } from '../../projections/replay.ts'
 import { verify } from '../../projections/verify.ts'
 import { formatErrors, loadConfig } from '../config/load.ts'
+import { parseCheckpoint } from '../import/order.ts'
 import { openWriter } from '../stores.ts'
 import { verifyFile } from './evidence.ts'
 import { fail } from './fail.ts'
 import { readAll } from './history-ask.ts'
 import { configOf, orFail, QUICK_START, streamArgument, withLedgerOptions, withReader } from './open.ts'
 import type { LedgerArguments } from './open.ts'
+import { localZone, parseTime } from './time.ts'
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
 const progressBar = (what: string): SingleBar =>
   new SingleBar({
-    format: `${what} {bar} {percentage}% | {value}/{total} events | {eta_formatted} left`,
+    format: `${what} {bar} {percentage}% | {value}/{total} events | {rate}/s | {eta_formatted} left`,
     stream: process.stderr,
     etaBuffer: 50,
   })
 
-/** Drops the lease tables and builds them again from the ledger. */
+const onBar = (bar: SingleBar): ((progress: { readonly done: number; readonly total: number }) => void) => {
+  const begun = performance.now()
+  let before: number | undefined
+  return ({ done, total }) => {
+    before ??= done // an interrupted replay begins where it was
+    bar.setTotal(total)
+    bar.update(done, { rate: Math.round(((done - before) * 1000) / Math.max(1, performance.now() - begun)) })
+  }
+}
+
+interface ReplayArguments extends LedgerArguments {
+  readonly resume: boolean
+  readonly target?: string
+  readonly until?: string
+  readonly into?: string
+}
+
+/** Drops the lease tables and builds them again from the ledger, or builds those of a past moment beside them. */
 export const replayCommand = (): Command =>
   withLedgerOptions(new Command('replay'))
-    .description('drop the lease tables and build them again from the ledger, beside the live ones')
+    .description('build the lease tables again from the ledger, beside the live ones, or as they were at a time')
     .option('--resume', 'go on with what an interrupted replay left', false)
-    .action((args: LedgerArguments & { readonly resume: boolean }) =>
+    .option('--target <text>', 'only tables whose place, as `ledger verify` prints it, has this in it')
+    .option('--until <when>', 'build them as they were then: a time, or a checkpoint of `ledger tail`')
+    .option('--into <schema>', 'the schema for --until, as_of_…; default by the time')
+    .action((args: ReplayArguments) =>
       withReader(args, async ({ reader, tables }) => {
-        if (tables.length === 0) return fail('this store has no lease tables')
-        for (const target of tables) {
-          const bar = progressBar('replay')
-          bar.start(0, 0)
-          const options = {
-            store: reader,
-            tables: target,
-            resume: args.resume,
-            onProgress: ({ done, total }: { done: number; total: number }) => {
-              bar.setTotal(total)
-              bar.update(done)
-            },
-          }
-          const replayed = await replay(options)()
-          bar.stop()
-          print(`${target.where}: rebuilt from ${orFail(replayed).events} events`)
+        const targets = tables.filter(({ where }) => args.target === undefined || where.includes(args.target))
+        if (targets.length === 0) return fail(`there are no lease tables${args.target ? ` at ${args.target}` : ''}`)
+        for (const target of targets) {
+          if (args.until === undefined) await rebuild(reader, target, args.resume)
+          else await buildPast(reader, target, args.until, args)
         }
       }),
     )
+
+const rebuild = async (store: EventReader, tables: LeaseTables, resume: boolean): Promise<void> => {
+  const bar = progressBar('replay')
+  bar.start(0, 0, { rate: 0 })
+  const replayed = await replay({ store, tables, resume, onProgress: onBar(bar) })()
+  bar.stop()
+  print(`${tables.where}: rebuilt from ${orFail(replayed).events} events`)
+}
+
+/** Time travel: tables of their own, which live ones and servers know nothing of. */
+const buildPast = async (
+  store: EventReader,
+  tables: LeaseTables,
+  until: string,
+  args: ReplayArguments,
+): Promise<void> => {
+  if (tables.past === undefined) return fail(`${tables.where}: tables of the past can be built in PostgreSQL only`)
+  const upTo = parseCheckpoint(until)
+  const time = upTo === undefined ? parseTime(until, localZone()) : E.right(undefined)
+  if (E.isLeft(time)) return fail(`${time.left}, and no checkpoint of \`ledger tail\``)
+  const now = time.right?.at ?? Date.now()
+  const name = args.into ?? `as_of_${isoText(now).slice(0, 19).replace(/\D/g, '')}`
+  const past = orFail(await tables.past(name, args.resume)())
+  try {
+    const bar = progressBar('replay')
+    bar.start(0, 0, { rate: 0 })
+    const filled = await fill({ store, tables: past, until: time.right?.at, upTo, onProgress: onBar(bar) })()
+    bar.stop()
+    const { events } = orFail(filled)
+    orFail(await past.finish(now)())
+    print(
+      `${tables.where}: schema ${name} shows ${upTo === undefined ? isoText(now) : 'the checkpoint'}, ${events} events read`,
+    )
+    print(`ask it with: SELECT * FROM ${name}.leases; SELECT * FROM ${name}.lease_history`)
+  } finally {
+    await past.close()
+  }
+}
 
 /** Checks the hash chains, the streams and the tables. */
 export const verifyCommand = (): Command =>
@@ -63,17 +115,14 @@ export const verifyCommand = (): Command =>
       return withReader(args, async ({ reader, tables }, config) => {
         for (const target of tables.length > 0 ? tables : [undefined]) {
           const bar = progressBar('verify')
-          bar.start(0, 0)
+          bar.start(0, 0, { rate: 0 })
           const verified = await verify({
             store: reader,
             tables: target,
             checkLink,
             genesis: GENESIS,
             maxClockSkewMs: config.ledger.maxClockSkewSec * 1000,
-            onProgress: ({ done, total }) => {
-              bar.setTotal(total)
-              bar.update(done)
-            },
+            onProgress: onBar(bar),
           })()
           bar.stop()
           const { logs, events, streams, rows, erased, differences } = orFail(verified)
