@@ -1,4 +1,5 @@
 /** The sockets of the DHCPv4 server, and how datagrams and replies pass between them and the handler. */
+import { setTimeout as pause } from 'node:timers/promises'
 import * as E from 'fp-ts/lib/Either.js'
 import * as O from 'fp-ts/lib/Option.js'
 import type { Either } from 'fp-ts/lib/Either.js'
@@ -46,50 +47,91 @@ interface Endpoint4 {
   readonly addressText: string
 }
 
+/** One socket that the configuration asks for. */
+type Wanted = () => Promise<Either<SocketError, Endpoint4>>
+
 /**
- * Opens a socket for each chosen interface and each listening address. An interface that cannot be opened is warned of,
- * unless all are required or none is left. On `Left` nothing stays open.
+ * Opens a socket for each chosen interface and each listening address. What cannot be opened is tried again as often as
+ * `service-sockets-max-retries` says: before the start if all are required or nothing is open yet, otherwise beside the
+ * service, so that an interface that comes up late does not hold up the others. On `Left` nothing stays open.
  */
 export const listen4 = async (options: Listen4Options): Promise<Either<SocketError, Listening4>> => {
   const { interfaces, log } = options
+  const { requireAll, retriesMax, retryWaitMs } = interfaces
   const opened: Endpoint4[] = []
+  const addresses = new Set<number>()
+  const closing = new AbortController()
   let failure: SocketError | undefined
-  const attempts = [
-    ...chosen(interfaces.choices).map((choice) => () => openOn(options, choice)),
-    ...interfaces.listen.map(
-      ({ address, port }) =>
-        () =>
-          openAt(options, address, port),
-    ),
-  ]
-  for (const attempt of attempts) {
-    const endpoint = await attempt()
-    if (E.isRight(endpoint)) opened.push(endpoint.right)
-    else {
-      failure ??= endpoint.left
-      if (interfaces.requireAll) break
-      log.warn({ reason: endpoint.left.message }, 'a DHCPv4 socket could not be opened')
+  const open = async (wanted: ReadonlyArray<Wanted>): Promise<Wanted[]> => {
+    const failed: Wanted[] = []
+    for (const each of wanted) {
+      const endpoint = await each()
+      if (E.isLeft(endpoint)) {
+        failure = endpoint.left
+        failed.push(each)
+        log.warn({ reason: endpoint.left.message }, 'a DHCPv4 socket could not be opened')
+        continue
+      }
+      opened.push(endpoint.right)
+      addresses.add(endpoint.right.address)
     }
+    return failed
   }
   const close = async (): Promise<void> => {
+    closing.abort()
     for (const { socket, raw } of opened) {
       raw?.close()
       await socket.close()
     }
   }
-  if (failure !== undefined && (interfaces.requireAll || opened.length === 0)) {
+  let missing = await open(wantedOf(options))
+  let retries = 0
+  while (missing.length > 0 && (requireAll || opened.length === 0) && retries < retriesMax) {
+    await pause(retryWaitMs)
+    retries++
+    missing = await open(missing)
+  }
+  if (failure !== undefined && missing.length > 0 && (requireAll || opened.length === 0)) {
     await close()
     return E.left(failure)
   }
   for (const endpoint of opened) connect(endpoint, options)
-  return E.right({
-    where: opened.map(({ socket, raw, addressText }) => {
-      const on = socket.local.interfaceName === undefined ? '' : `${socket.local.interfaceName} `
-      return `${on}${addressText} port ${socket.local.port}${raw === undefined ? '' : ' (raw)'}`
-    }),
-    addresses: new Set(opened.map(({ address }) => address)),
-    close,
-  })
+  const later = async (): Promise<void> => {
+    for (; missing.length > 0 && retries < retriesMax; retries++) {
+      await pause(retryWaitMs, undefined, { signal: closing.signal, ref: false }).catch(() => undefined)
+      if (closing.signal.aborted) return
+      const before = opened.length
+      missing = await open(missing)
+      for (const endpoint of opened.slice(before)) {
+        if (closing.signal.aborted) {
+          endpoint.raw?.close()
+          await endpoint.socket.close()
+          return
+        }
+        connect(endpoint, options)
+        log.info({ where: whereText(endpoint) }, 'a DHCPv4 socket was opened late')
+      }
+    }
+  }
+  void later()
+  return E.right({ where: opened.map(whereText), addresses, close })
+}
+
+const whereText = ({ socket, raw, addressText }: Endpoint4): string => {
+  const on = socket.local.interfaceName === undefined ? '' : `${socket.local.interfaceName} `
+  return `${on}${addressText} port ${socket.local.port}${raw === undefined ? '' : ' (raw)'}`
+}
+
+const wantedOf = (options: Listen4Options): Wanted[] => {
+  const { choices, listen } = options.interfaces
+  return [
+    ...chosen(choices).map((choice) => () => openOn(options, choice)),
+    ...listen.map(
+      ({ address, port }) =>
+        () =>
+          openAt(options, address, port),
+    ),
+  ]
 }
 
 /** The interfaces meant by the configuration: `*` is every one that is up, can broadcast and has an IPv4 address. */
@@ -130,10 +172,39 @@ const openAt = async (
   address: string,
   port: number,
 ): Promise<Either<SocketError, Endpoint4>> => {
-  const socket = await openUdp4({ address, port, now: options.now, reusePort: options.reusePort })()
+  const { now, reusePort } = options
+  const interfaceName = rivalled(options, port) ? interfaceOf(address) : undefined
+  const socket = await openUdp4({
+    address,
+    port,
+    now,
+    reusePort,
+    ...(interfaceName === undefined ? {} : { interfaceName }),
+  })()
   if (E.isLeft(socket)) return socket
-  return E.right({ socket: socket.right, raw: undefined, address: numberOf(address), addressText: address })
+  // Clients are told an address that they can reach, and 0.0.0.0 is none.
+  const text = numberOf(address) === 0 ? someAddress() : address
+  return E.right({ socket: socket.right, raw: undefined, address: numberOf(text), addressText: address })
 }
+
+/**
+ * Whether sockets that are bound to interfaces have the port too. The kernel takes them for rivals of a socket on an
+ * address alone, so that one is bound to its interface as well; otherwise it is not, which needs no privilege.
+ */
+const rivalled = ({ interfaces, ports }: Listen4Options, port: number): boolean => {
+  if (port !== ports.server) return false
+  const found = listInterfaces()
+  return chosen(interfaces.choices).some(({ name }) => found.some((each) => each.name === name && !each.loopback))
+}
+
+const interfaceOf = (address: string): string | undefined => {
+  const found = listInterfaces()
+  const owner = found.find(({ ipv4 }) => ipv4.some((each) => each.address === address))
+  return (owner ?? (address.startsWith('127.') ? found.find(({ loopback }) => loopback) : undefined))?.name
+}
+
+const someAddress = (): string =>
+  listInterfaces().find(({ up, loopback, ipv4 }) => up && !loopback && ipv4.length > 0)?.ipv4[0]?.address ?? '127.0.0.1'
 
 const addressOn = (
   found: NetworkInterface,
