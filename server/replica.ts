@@ -7,7 +7,7 @@ import type { Recorded, Revision } from '../domain/event-store.ts'
 import { NO_STREAM } from '../domain/event-store.ts'
 import type { Instant } from '../domain/instant.ts'
 import { evolve, vacant } from '../domain/lease.ts'
-import type { ClientKey, LeaseState, Used } from '../domain/lease.ts'
+import type { ClientKey, Lease, LeaseState, Relay, Status, Used } from '../domain/lease.ts'
 import type { StreamName } from '../domain/stream.ts'
 import { DueList } from './due-list.ts'
 
@@ -22,15 +22,40 @@ export type ReplicaListener = (stream: StreamName) => void
 
 const unknown: Entry = { revision: NO_STREAM, state: vacant }
 
+/**
+ * A stream with an event: one object in place of an entry around a state, because there are as many as leases. It is
+ * never changed; the next event brings another one. `stream` is the one copy of the name that everything else here
+ * points to.
+ */
+class Known implements Entry, Used {
+  readonly stream: StreamName
+  readonly revision: Revision
+  readonly status: Status
+  readonly lease: Lease
+
+  constructor(stream: StreamName, revision: Revision, { status, lease }: Used) {
+    this.stream = stream
+    this.revision = revision
+    this.status = status
+    this.lease = lease
+  }
+
+  get state(): Used {
+    return this
+  }
+}
+
 /** The in-memory replica. All leases of all protocols are in one replica. */
 export class Replica {
-  readonly #entries = new Map<StreamName, { revision: Revision; state: Used }>()
+  readonly #entries = new Map<StreamName, Known>()
   readonly #tentative = new Map<StreamName, Used>()
   readonly #byHolder: HolderIndex = new Map()
   /** Offers in memory, by the client that they were made to. */
   readonly #offeredTo: HolderIndex = new Map()
   readonly #due = new DueList<StreamName>()
   readonly #lapses = new DueList<StreamName>()
+  /** Relays that say nothing but their address, by that address: one each for all of their clients. */
+  readonly #relays = new Map<string, Relay>()
   #listener: ReplicaListener = () => undefined
 
   /** Streams that have at least one event. */
@@ -39,7 +64,7 @@ export class Replica {
   }
 
   /** All streams with their state, in no particular order. */
-  entries(): IterableIterator<[StreamName, { readonly revision: Revision; readonly state: Used }]> {
+  entries(): IterableIterator<[StreamName, Entry & { readonly state: Used }]> {
     return this.#entries.entries()
   }
 
@@ -78,20 +103,16 @@ export class Replica {
   load(stream: StreamName, revision: Revision, state: Used): void {
     this.#forget(stream)
     const before = this.#entries.get(stream)
-    const { holder } = state.lease
-    if (before === undefined) {
-      this.#entries.set(stream, { revision, state })
-      index(this.#byHolder, holder, stream)
-    } else {
-      if (before.state.lease.holder !== holder) {
-        unindex(this.#byHolder, before.state.lease.holder, stream)
-        index(this.#byHolder, holder, stream)
-      }
-      before.revision = revision
-      before.state = state
+    this.#share(state.lease, before?.lease)
+    const known = new Known(before?.stream ?? stream, revision, state)
+    const { holder, expiresAt } = known.lease
+    this.#entries.set(known.stream, known)
+    if (before?.lease.holder !== holder) {
+      if (before !== undefined) unindex(this.#byHolder, before.lease.holder, known.stream)
+      index(this.#byHolder, holder, known.stream)
     }
-    if (state.status === 'bound' || state.status === 'declined') this.#due.add(state.lease.expiresAt, stream)
-    if (state.status === 'offered') this.#lapses.add(state.lease.expiresAt, stream)
+    if (state.status === 'bound' || state.status === 'declined') this.#due.add(expiresAt, known.stream)
+    if (state.status === 'offered') this.#lapses.add(expiresAt, known.stream)
     this.#listener(stream)
   }
 
@@ -146,6 +167,20 @@ export class Replica {
     return dropped
   }
 
+  /**
+   * Lets equal parts of leases be one object in memory. The lease stays equal to what it was, so that nobody who holds it
+   * too can tell.
+   */
+  #share(lease: { -readonly [K in keyof Lease]: Lease[K] }, before: Lease | undefined): void {
+    // The index of holders keeps the text of the first event: the later ones are copies.
+    if (before !== undefined && before.holder === lease.holder) lease.holder = before.holder
+    const { relay } = lease
+    if (relay?.address === undefined || !saysAddressAlone(relay)) return
+    const shared = this.#relays.get(relay.address)
+    if (shared !== undefined) lease.relay = shared
+    else if (this.#relays.size < RELAYS_MAX) this.#relays.set(relay.address, relay)
+  }
+
   /** Drops the plan for a stream; whether there was one. */
   #forget(stream: StreamName): boolean {
     const planned = this.#tentative.get(stream)
@@ -154,6 +189,14 @@ export class Replica {
     if (planned.status === 'offered') unindex(this.#offeredTo, planned.lease.holder, stream)
     return true
   }
+}
+
+/** Networks have fewer relays than this; what is sent by a stranger in their name must not fill the memory. */
+const RELAYS_MAX = 4_096
+
+const saysAddressAlone = (relay: Relay): boolean => {
+  for (const field in relay) if (field !== 'address' && relay[field as keyof Relay] !== undefined) return false
+  return true
 }
 
 /** Streams by client. Nearly every client has one, which then needs no list. */
