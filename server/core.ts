@@ -105,7 +105,7 @@ export const openCore = async (config: Config, options: CoreOptions, stores: Sto
     info: () => JSON.stringify({ leases: replica.size, waiting: ledger.waiting }),
     onFatal,
   })
-  const sweeper = makeSweeper(config, { ledger, replica, cluster, now, timer, maxClockSkewMs })
+  const sweeper = makeSweeper(config, { ledger, replica, cluster, now, timer, log, maxClockSkewMs })
   const counters = new Counters()
   await cluster.start()
   await follower.start()
@@ -128,12 +128,17 @@ export const openCore = async (config: Config, options: CoreOptions, stores: Sto
   return E.right({ store, replica, ledger, follower, cluster, sweeper, counters, projectors, stop })
 }
 
-const makeSweeper = (config: Config, parts: Omit<SweeperOptions, 'intervalMs' | 'leasesMax'>): Sweeper => {
+const makeSweeper = (
+  config: Config,
+  parts: Omit<SweeperOptions, 'intervalMs' | 'leasesMax' | 'roundMsMax' | 'unwarnedRoundsMax'>,
+): Sweeper => {
   const expired = (config.dhcp4 ?? config.dhcp6)?.expiredProcessing
   return new Sweeper({
     ...parts,
     intervalMs: (expired?.reclaimTimerWaitSec ?? 10) * 1000,
     leasesMax: expired?.reclaimLeasesMax ?? 100,
+    roundMsMax: expired?.reclaimTimeMsMax ?? 250,
+    unwarnedRoundsMax: expired?.unwarnedReclaimCycles ?? 5,
   })
 }
 

@@ -139,11 +139,11 @@ export class Replica {
     return offered === undefined ? held : [...new Set([...held, ...listOf(offered)])]
   }
 
-  /** Streams whose lease or probation ended before `before`; each is given once for each end. At most `countMax`. */
+  /** Streams whose lease or probation ended by `before`; each is given once for each end. At most `countMax`. */
   takeDue(before: Instant, countMax: number): StreamName[] {
     return this.#due.take(before, countMax, (stream) => {
       const { state } = this.get(stream)
-      return (state.status === 'bound' || state.status === 'declined') && state.lease.expiresAt < before
+      return (state.status === 'bound' || state.status === 'declined') && state.lease.expiresAt <= before
     })
   }
 
