@@ -72,4 +72,34 @@ describe.skipIf(missing !== undefined)(`spans on PostgreSQL${missing === undefin
     })
     await fc.assert(property, { numRuns: 30 })
   }, 60_000)
+
+  it('keeps what the constraint refuses, marked, and the projection goes on', async () => {
+    await clear()
+    const mixed = histories(1) // an event to take the shape of a lease from
+    const [claim] = fc
+      .sample(mixed, { seed: 3, numRuns: 200 })
+      .flat()
+      .filter(({ event, stream }) => event.type === 'LeaseClaimed' && stream.startsWith('lease4/')) as [Recorded]
+    const at = (seq: number, type: string, holder: string, from: number, until: number): Recorded =>
+      ({
+        ...claim,
+        seq,
+        revision: seq - 1,
+        recordedAt: type === 'LeaseClaimed' ? from : until,
+        event: { type, lease: { ...claim.event.lease, holder, startsAt: from, expiresAt: until } },
+      }) as Recorded
+    const events = [
+      at(1, 'LeaseClaimed', 'id:1', 1_000_000, 2_000_000),
+      at(2, 'LeaseExpired', 'id:1', 1_000_000, 2_000_000),
+      at(3, 'LeaseClaimed', 'id:2', 1_500_000, 2_500_000),
+      at(4, 'LeaseExpired', 'id:2', 1_500_000, 2_500_000),
+    ]
+    expect(await apply(events)).toEqual({ _tag: 'Applied' })
+    expect(await apply(events)).toEqual({ _tag: 'Elsewhere', checkpointAt: 4 })
+    const rows = await admin`SELECT holder, disputed FROM lease_spans ORDER BY holder`
+    expect([...rows]).toEqual([
+      { holder: 'id:1', disputed: false },
+      { holder: 'id:2', disputed: true },
+    ])
+  })
 })
