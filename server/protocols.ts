@@ -6,14 +6,17 @@ import type { Config, Dhcp4, Dhcp6 } from './config/model.ts'
 import type { Core } from './core.ts'
 import { Handler4 } from './dhcp4/handler.ts'
 import { listen4 } from './dhcp4/listen.ts'
-import type { Listening4 } from './dhcp4/listen.ts'
+import type { Listening4, Receive4 } from './dhcp4/listen.ts'
 import { Service4 } from './dhcp4/service.ts'
 import { answers4 } from './dhcp4/share.ts'
+import { indexSubnets4 } from './dhcp4/subnets.ts'
 import { Handler6 } from './dhcp6/handler.ts'
 import { listen6 } from './dhcp6/listen.ts'
+import type { Receive6 } from './dhcp6/listen.ts'
 import { serverDuidOf } from './dhcp6/server-id.ts'
 import { Service6 } from './dhcp6/service.ts'
 import { answers6 } from './dhcp6/share.ts'
+import { checkLeases } from './lease-checks.ts'
 import type { Share } from './load-share.ts'
 import type { Logger } from './logger.ts'
 import { listInterfaces } from './net/interfaces.ts'
@@ -22,7 +25,7 @@ import { Spaces } from './spaces.ts'
 /** The servers that are listening. */
 export interface Protocols {
   readonly where: ReadonlyArray<string>
-  /** Closes the sockets, then waits for the exchanges under way. */
+  /** Takes nothing more, waits for the exchanges under way, then closes the sockets. */
   readonly close: () => Promise<void>
 }
 
@@ -118,13 +121,26 @@ const open4 =
       packetAgeMsMax,
       answers: config.ledger.loadBalancing ? (packet) => answers4(shareOf(on), packet) : () => true,
     })
-    const receive = handler.handle.bind(handler)
+    const gate = makeGate()
+    const receive: Receive4 = (bytes, arrival, send) => {
+      if (gate.open) handler.handle(bytes, arrival, send)
+    }
     const opened = await listen4({ interfaces: dhcp4.interfaces, ports, now, log, receive, reusePort: false })
     if (E.isLeft(opened)) return E.left(opened.left.message)
     addresses = opened.right.addresses
+    const { find } = indexSubnets4(dhcp4)
+    void checkLeases({
+      category: 'lease4',
+      mode: dhcp4.sanityChecks.leaseChecks,
+      subnetIdOf: ({ address }) => find(Number(address))?.id,
+      replica,
+      ledger,
+      log,
+    })
     return E.right({
       where: opened.right.where.map((place) => `DHCPv4 on ${place}`),
       close: async () => {
+        gate.open = false
         await settled(() => handler.waiting === 0)
         await opened.right.close()
       },
@@ -154,17 +170,24 @@ const open6 =
       packetAgeMsMax,
       answers: config.ledger.loadBalancing ? (packet) => answers6(shareOf(on), packet) : () => true,
     })
-    const receive = handler.handle.bind(handler)
+    const gate = makeGate()
+    const receive: Receive6 = (bytes, arrival, send) => {
+      if (gate.open) handler.handle(bytes, arrival, send)
+    }
     const opened = await listen6({ interfaces: dhcp6.interfaces, ports, now, log, receive, reusePort: false })
     if (E.isLeft(opened)) return E.left(opened.left.message)
     return E.right({
       where: opened.right.where.map((place) => `DHCPv6 on ${place}`),
       close: async () => {
+        gate.open = false
         await settled(() => handler.waiting === 0)
         await opened.right.close()
       },
     })
   }
+
+/** Closed when the server ends, so that its last exchanges are not joined by new ones. */
+const makeGate = (): { open: boolean } => ({ open: true })
 
 /** Waits until the exchanges under way are over, so that their replies still find the socket. */
 const settled = async (done: () => boolean): Promise<void> => {

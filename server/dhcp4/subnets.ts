@@ -20,6 +20,8 @@ export interface SubnetIndex4 {
    * by the address that the client uses if that is not on another interface of ours, or by where it came in.
    */
   readonly select: (packet: Packet4, agent: RelayAgent | undefined, arrival: Arrival4) => ReadonlyArray<Link4>
+  /** The subnet that an address (uint32) lies in. */
+  readonly find: (address: number) => Subnet4 | undefined
 }
 
 /** Builds the index. */
@@ -48,6 +50,7 @@ export const indexSubnets4 = (config: Dhcp4): SubnetIndex4 => {
     return there === undefined || moved ? here : [there]
   }
   return {
+    find,
     select: (packet, agent, arrival) => {
       const asked = (agent === undefined ? undefined : linkSelection(agent)) ?? subnetSelection(packet)
       if (packet.giaddr === 0) return asked === undefined ? direct(packet, arrival) : containing(asked)
