@@ -105,6 +105,12 @@ interface PendingOffer {
 /** Commands that may wait for one stream; a client that sends more of them at once is not served sooner. */
 const WAITING_PER_STREAM_MAX = 16
 
+/**
+ * Nothing is offered while a batch waits for longer than this: a client that takes the offer of a server which has lost
+ * its store is bound to that server and waits, while another one could have served it. ms.
+ */
+const OFFER_PATIENCE_MS = 300
+
 const unavailable: Answer = E.left({ _tag: 'Unavailable' })
 const overloaded: Answer = E.left({ _tag: 'Overloaded' })
 const contended: Answer = E.left({ _tag: 'Contended' })
@@ -129,6 +135,8 @@ export class Ledger {
   #waiting = 0
   #health: Health = 'up'
   #appending = false
+  /** When the batch under way was sent. */
+  #sentAt: Instant = 0
   #reading = false
   #flushPlanned = false
   #idle: (() => void)[] = []
@@ -177,9 +185,9 @@ export class Ledger {
    * that another address should be tried; it is no answer to a client.
    */
   offer(stream: StreamName, command: Offer, record: boolean): Either<Refusal | Failure, LeaseState> {
-    if (this.#health !== 'up') return E.left({ _tag: 'Unavailable' })
     const { replica, now } = this.#options
     const at = now()
+    if (this.#health !== 'up' || this.#isStuck(at)) return E.left({ _tag: 'Unavailable' })
     const state = replica.effective(stream)
     const decided = this.#decide(state, command, at)
     if (E.isLeft(decided)) return decided
@@ -192,6 +200,11 @@ export class Ledger {
       this.#planFlush()
     }
     return E.right(offered)
+  }
+
+  /** Whether the store has been silent on a batch for so long that a claim of what is offered now may go unanswered. */
+  #isStuck(at: Instant): boolean {
+    return this.#appending && at - this.#sentAt > OFFER_PATIENCE_MS
   }
 
   /** Lets go of offers whose time is over; those that were not written are not written any more. */
@@ -382,6 +395,7 @@ export class Ledger {
   ): Promise<void> {
     const { store } = this.#options
     this.#appending = true
+    this.#sentAt = this.#options.now()
     this.counters.batches++
     let result = await store.append(batch as unknown as ReadonlyNonEmptyArray<Proposal>)()
     if (E.isLeft(result) && result.left._tag === 'OutcomeUnknown') {

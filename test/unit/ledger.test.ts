@@ -55,6 +55,30 @@ describe('Ledger', () => {
     expect(server.ledger.counters.batches).toBe(1)
   })
 
+  it('offers nothing while the store is silent on a batch, and offers again when it has answered', async () => {
+    let time = T0
+    const memory = openMemory(makeMemoryLedger(clock), 'a')
+    let answer = (): void => undefined
+    const answered = new Promise<void>((resolve) => (answer = resolve))
+    const slow = {
+      ...memory,
+      append: (batch: Parameters<typeof memory.append>[0]) => async () => {
+        await answered
+        return memory.append(batch)()
+      },
+    }
+    const { ledger } = makeServer(slow, () => time)
+    const claimed = ledger.execute(stream, claim('ann'))
+    await eventually(() => ledger.counters.batches === 1)
+    time = T0 + 300
+    expect(ledger.offer(lease4Stream(1), offer('bob'), false)).toMatchObject(E.right({ status: 'offered' }))
+    time = T0 + 301
+    expect(ledger.offer(lease4Stream(2), offer('eve'), false)).toEqual(E.left({ _tag: 'Unavailable' }))
+    answer()
+    expect(E.isRight(await claimed)).toBe(true)
+    expect(ledger.offer(lease4Stream(2), offer('eve'), false)).toMatchObject(E.right({ status: 'offered' }))
+  })
+
   it('lets one of two clients have an address when both ask one server at once', async () => {
     const server = open(makeMemoryLedger(clock), 'a')
     const answers = await Promise.all(['ann', 'bob'].map((who) => server.ledger.execute(stream, claim(who))))
