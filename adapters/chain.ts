@@ -42,8 +42,19 @@ const digest = (
   )
 
 /** The position stands between two parts of fixed length, so no two inputs of the hash read alike. */
-const link = (previous: Uint8Array, log: LogName, seq: Seq, digestOfEvent: Uint8Array): Buffer =>
-  hash('sha256', Buffer.concat([previous, Buffer.from(`${log}/${seq}`), digestOfEvent]), 'buffer')
+const link = (previous: Uint8Array, log: LogName, seq: Seq, digestOfEvent: Uint8Array): Buffer => {
+  const position = `${log}/${seq}`
+  const digestAt = previous.length + Buffer.byteLength(position)
+  const end = digestAt + digestOfEvent.length
+  if (end > linked.length) linked = Buffer.alloc(2 * end)
+  linked.set(previous)
+  linked.write(position, previous.length)
+  linked.set(digestOfEvent, digestAt)
+  return hash('sha256', linked.subarray(0, end), 'buffer')
+}
+
+/** What is hashed is laid out here each time: it happens for every event that is written or verified. */
+let linked = Buffer.alloc(256)
 
 /** The event that a proposal becomes at position `seq` of `log`, chained to `previous` (32 octets). */
 export const seal = (previous: Uint8Array, log: LogName, seq: Seq, proposal: Proposal): Stored => {

@@ -70,7 +70,8 @@ const isRapidCommit = ({ messageType, exchange }: Reply4): boolean =>
 const maskOf = (subnet: Subnet4): Uint8Array =>
   ip4Bytes(subnet.prefixLength === 0 ? 0 : (-1 << (32 - subnet.prefixLength)) >>> 0)
 
-const seconds = (value: number): Uint8Array => new Writer(4).u32(value).finish()
+/** A uint32 of seconds in network order, as an address would stand. */
+const seconds = ip4Bytes
 
 /** Lease time and, where configured, T1 and T2 as long as they are below it (RFC 2131 §4.4.5). */
 const addTimes = (options: Map<number, Uint8Array>, timers: Timers, leaseTimeSec: number): void => {
@@ -147,6 +148,7 @@ const addVendor = (
   named: ReadonlySet<number>,
   all: boolean,
 ): void => {
+  if (scopes.every((scope) => scope.vendor.size === 0)) return
   const out = new Writer(64)
   for (const enterprise of new Set(scopes.flatMap((scope) => [...scope.vendor.keys()]))) {
     const values = new Map<number, OptionValue>()

@@ -67,7 +67,7 @@ export class Handler4 {
 
   /** Takes one datagram. The octets must not change until the exchange is over. */
   handle(bytes: Uint8Array, arrival: Arrival4, send: Send4): void {
-    const { counters, log } = this.#options
+    const { counters } = this.#options
     const decoded = decodePacket4(bytes)
     if (E.isLeft(decoded)) {
       counters.add(`dhcp4.malformed.${decoded.left._tag}`)
@@ -76,23 +76,18 @@ export class Handler4 {
     try {
       this.#process(decoded.right, arrival, send)
     } catch (error) {
-      // A defect of ours must not let one packet stop the service for all; it is loud in the log.
-      counters.add('dhcp4.drop.defect')
-      log.error(
-        { error: String(error), stack: error instanceof Error ? error.stack : undefined },
-        'a packet hit a defect',
-      )
+      this.#defect(error, 'a packet hit a defect')
     }
   }
 
   #process(packet: Packet4, arrival: Arrival4, send: Send4): void {
-    const { counters, service, now, log } = this.#options
+    const { counters, service, now } = this.#options
     const exchange = this.#prepare(packet, arrival)
     if (typeof exchange === 'string') {
       counters.add(`dhcp4.drop.${exchange}`)
       return
     }
-    counters.add(`dhcp4.received.${TYPE_NAMES[exchange.messageType] ?? 'other'}`)
+    counters.add(RECEIVED[exchange.messageType] ?? 'dhcp4.received.other')
     const drop = this.#overload(exchange)
     if (drop !== undefined) {
       counters.add(`dhcp4.drop.${drop}`)
@@ -105,21 +100,32 @@ export class Handler4 {
     }
     const began = now()
     this.#waiting++
-    verdict
-      .then((settled) => {
-        const late = now() - began > this.#options.packetAgeMsMax && 'reply' in settled
-        this.#conclude(late ? { drop: 'tooLate' } : settled, send)
-      })
-      .catch((error: unknown) => {
-        counters.add('dhcp4.drop.defect')
-        log.error(
-          { error: String(error), stack: error instanceof Error ? error.stack : undefined },
-          'an exchange hit a defect',
-        )
-      })
-      .finally(() => {
+    verdict.then(
+      (settled) => {
         this.#waiting--
-      })
+        const late = now() - began > this.#options.packetAgeMsMax && 'reply' in settled
+        this.#concludeSafely(late ? { drop: 'tooLate' } : settled, send)
+      },
+      (error: unknown) => {
+        this.#waiting--
+        this.#defect(error, 'an exchange hit a defect')
+      },
+    )
+  }
+
+  #concludeSafely(verdict: Verdict4, send: Send4): void {
+    try {
+      this.#conclude(verdict, send)
+    } catch (error) {
+      this.#defect(error, 'a reply hit a defect')
+    }
+  }
+
+  /** A defect of ours must not let one packet stop the service for all; it is loud in the log. */
+  #defect(error: unknown, what: string): void {
+    this.#options.counters.add('dhcp4.drop.defect')
+    const stack = error instanceof Error ? error.stack : undefined
+    this.#options.log.error({ error: String(error), stack }, what)
   }
 
   #overload(exchange: Exchange4): Drop4 | undefined {
@@ -135,7 +141,7 @@ export class Handler4 {
       return
     }
     const { reply } = verdict
-    counters.add(`dhcp4.sent.${TYPE_NAMES[reply.messageType] ?? 'other'}`)
+    counters.add(SENT[reply.messageType] ?? 'dhcp4.sent.other')
     const onDropped = (): void => counters.add('dhcp4.optionWithoutRoom')
     send(encodeReply4(config, reply, onDropped), destination4(reply, ports))
   }
@@ -176,6 +182,9 @@ const relayAgent = (packet: Packet4): RelayAgent | undefined | null => {
   return option === undefined ? undefined : decodeRelayAgent(option)
 }
 
-const TYPE_NAMES: Readonly<Record<number, string>> = Object.fromEntries(
-  Object.entries(MESSAGE_TYPE).map(([name, code]) => [code, name]),
-)
+/** The names of the counters by message type, made once: a text that is put together must be hashed at each look-up. */
+const countersOf = (direction: string): Readonly<Record<number, string>> =>
+  Object.fromEntries(Object.entries(MESSAGE_TYPE).map(([name, code]) => [code, `dhcp4.${direction}.${name}`]))
+
+const RECEIVED = countersOf('received')
+const SENT = countersOf('sent')

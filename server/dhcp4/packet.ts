@@ -143,7 +143,7 @@ export const encodePacket4 = (packet: Packet4, limits: EncodeLimits4 = {}): Uint
   }
   if (OPTIONS_AT + octets > maxSize) return encodeCrowded(packet, maxSize, limits.onDropped)
 
-  const out = new Writer(Math.max(MESSAGE_OCTETS_MIN, OPTIONS_AT + octets))
+  const out = scratch.reset()
   writeFixed(out, packet, packet.sname, packet.file)
   const messageType = packet.options.get(OPTION4.messageType)
   if (messageType !== undefined) writeOption(out, OPTION4.messageType, messageType)
@@ -152,6 +152,9 @@ export const encodePacket4 = (packet: Packet4, limits: EncodeLimits4 = {}): Uint
   }
   return finishOptions(out, relayAgent)
 }
+
+/** Messages are written here one after the other and copied out at their length. */
+const scratch = new Writer(DATAGRAM_OCTETS_MAX)
 
 /**
  * Most octets of UDP payload for a reply to a client whose option 57 is `maxMessageSize`, which counts the IP and UDP

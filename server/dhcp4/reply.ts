@@ -55,14 +55,20 @@ interface BootFields {
   readonly file: Uint8Array
 }
 
-const NO_BOOT: BootFields = { nextServer: 0, sname: new Uint8Array(0), file: new Uint8Array(0) }
+const EMPTY = new Uint8Array(0)
+
+const NO_BOOT: BootFields = { nextServer: 0, sname: EMPTY, file: EMPTY }
+
+const encoder = new TextEncoder()
+
+const encode = (text: string | undefined): Uint8Array =>
+  text === undefined || text === '' ? EMPTY : encoder.encode(text)
 
 /** siaddr, sname and file: the reservation's, else the first class's, else the subnet's. */
 const bootFields = (config: Dhcp4, reply: Reply4): BootFields => {
   const { exchange, subnet, classes } = reply
   const scopes = [exchange.reservation, ...classesOf(config, classes), subnet]
   const first = <T>(values: ReadonlyArray<T | undefined>): T | undefined => values.find((value) => value !== undefined)
-  const encode = (text: string | undefined): Uint8Array => new TextEncoder().encode(text ?? '')
   return {
     nextServer: first(scopes.map((scope) => scope?.nextServer)) ?? 0,
     sname: encode(first(scopes.map((scope) => scope?.serverHostname))),
