@@ -91,6 +91,8 @@ interface Member {
   readonly client: SimulatedClient
   server: number
   busy: boolean
+  /** When its lease ends; a client that has none any more neither renews nor rebinds. */
+  until: number
 }
 
 interface Exchange {
@@ -228,7 +230,7 @@ export class Crowd {
       family === 4
         ? makeClient4(hardwareAddress, { address: parse4(this.#place.bind4), link: link4 })
         : makeClient6({ hardwareAddress, link: link6 as never, na: true, pd: false, rapidCommit: false })
-    const member = { family, name, client, server: -1, busy: false }
+    const member = { family, name, client, server: -1, busy: false, until: 0 }
     this.#members.push(member)
     return member
   }
@@ -279,7 +281,8 @@ export class Crowd {
   #idle(family: Family): Member | undefined {
     for (let tries = 0; tries < this.#members.length; tries++) {
       const member = this.#members[this.#turn++ % this.#members.length] as Member
-      if (member.family === family && !member.busy && member.client.bound()) return member
+      const isBound = member.client.bound() && member.until > Date.now()
+      if (member.family === family && !member.busy && isBound) return member
     }
     return undefined
   }
@@ -353,7 +356,8 @@ export class Crowd {
     member.busy = false
     if (end === 'granted' && task !== 'release') {
       member.server = server
-      this.#hold(member, endedAt + leaseTimeSec * 1_000, endedAt)
+      member.until = endedAt + leaseTimeSec * 1_000
+      this.#hold(member, member.until, endedAt)
     }
     const deed = { family, task, begunAt, endedAt, end, claimed, server, leaseTimeSec }
     this.#deeds.push(deed)
