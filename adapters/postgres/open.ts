@@ -18,6 +18,8 @@ import type { PostgresOptions } from './options.ts'
 import { CHANNEL, decoded, makeListeners, makeReader } from './reader.ts'
 import type { Listeners } from './reader.ts'
 import { register, takenBy } from './registration.ts'
+import { makeTimelines } from './timeline.ts'
+import type { Timelines } from './timeline.ts'
 import { LogWriter, readHead } from './writer.ts'
 
 const HEARTBEAT = `
@@ -51,11 +53,12 @@ interface Reading {
   readonly close: () => Promise<void>
 }
 
-const openReading = (options: PostgresOptions, writable: boolean): Reading => {
+const openReading = (options: PostgresOptions, writable: boolean, timelines: Timelines): Reading => {
   const listeners = makeListeners()
-  const pages = makeLink(options, { writable })
+  const pages = makeLink(options, { writable, timelines })
   const quick: Link = makeLink(options, {
     writable,
+    timelines,
     accept: async (session) => {
       if (!listeners.isListening()) return E.right(undefined)
       const listening = await session.query(`LISTEN ${CHANNEL}`)
@@ -81,7 +84,7 @@ export const openPostgresReader =
   async () => {
     const checked = await checkPostgres(options, 'ledger')()
     if (E.isLeft(checked)) return checked
-    const { pages, quick, listeners, close } = openReading(options, false)
+    const { pages, quick, listeners, close } = openReading(options, false, makeTimelines())
     return E.right({ ...makeReader(pages, quick, listeners), close })
   }
 
@@ -94,11 +97,13 @@ export const openPostgres =
   async () => {
     const migrated = await migratePostgres(options, 'ledger')()
     if (E.isLeft(migrated)) return migrated
-    const reading = openReading(options, true)
+    const timelines = makeTimelines()
+    const reading = openReading(options, true, timelines)
     // The log's writer exists only after the head was read over this link; it then looks at every later connection.
     const accepting: { writer?: LogWriter } = {}
     const link = makeLink(options, {
       writable: true,
+      timelines,
       accept: async (session) => (await accepting.writer?.acceptSession(session)) ?? E.right(undefined),
     })
     const opened = await openLog(reading, link, log)

@@ -9,7 +9,7 @@ export interface PostgresHost {
 
 /** A PostgreSQL database and the account that uses it. */
 export interface PostgresOptions {
-  /** In order of preference; the first that accepts writes is used. */
+  /** In order of preference; the first that accepts writes is used, and returned to when it is well again. */
   readonly hosts: ReadonlyArray<PostgresHost>
   readonly database: string
   readonly user: string
@@ -20,10 +20,13 @@ export interface PostgresOptions {
   readonly connectTimeoutMs?: number | undefined
   /** Until a statement is answered. Default 2,000. */
   readonly statementTimeoutMs?: number | undefined
+  /** How long to stay with another host before the preferred one is tried again. Default 5,000. */
+  readonly preferAgainMs?: number | undefined
 }
 
 export const CONNECT_TIMEOUT_MS = 1_000
 export const STATEMENT_TIMEOUT_MS = 2_000
+export const PREFER_AGAIN_MS = 5_000
 
 /** `host:port`, or the folder of the socket, for messages. */
 export const hostText = ({ host, port }: PostgresHost): string => (host.startsWith('/') ? host : `${host}:${port}`)

@@ -76,6 +76,11 @@ CROSS JOIN LATERAL (
   SELECT revision FROM events WHERE stream = s.stream COLLATE "C" ORDER BY revision DESC LIMIT 1
 ) e`
 
+const CONFIRM = `
+UPDATE writers
+SET info = info
+WHERE writer = $1::smallint`
+
 const OWNER = `
 SELECT identity
 FROM writers
@@ -147,7 +152,7 @@ export class LogWriter {
     if (flight === undefined) throw new Error('settle: no outcome is unknown')
     const place = await this.#findOwn(flight)
     if (E.isLeft(place)) return E.left(place.left)
-    if (place.right === 'ours') return this.#arrive(flight)
+    if (place.right === 'ours') return this.#confirm(flight)
     // Not there does not mean that it will not come: sent again, it meets the late one at the keys.
     return this.#drive(flight)
   }
@@ -200,6 +205,17 @@ export class LogWriter {
     return E.right(outcomes as unknown as ReadonlyNonEmptyArray<Outcome>)
   }
 
+  /**
+   * A batch that was found in the log arrives when a commit after it has been answered. A primary that was killed, or
+   * made to stop waiting, shows what its synchronous standby may lack; with a later commit the standby has both.
+   */
+  async #confirm(flight: Flight): Promise<Outcomes> {
+    const confirmed = await this.#link.query(CONFIRM, [this.#self.writer])
+    if (E.isRight(confirmed)) return this.#arrive(flight)
+    this.#unsettled = { ...flight, doubtful: true, awaited: true }
+    return E.left({ _tag: 'OutcomeUnknown', reason: confirmed.left.reason })
+  }
+
   /** Gives up for now. What the caller does not come back for was certainly not written. */
   #giveUp(flight: Flight, failure: Failure): Outcomes {
     if (failure._tag !== 'Lost') return this.#putOff(flight, toReadError(failure))
@@ -231,7 +247,7 @@ export class LogWriter {
   async #afterConflict(flight: Flight, conflict: Failure): Promise<Either<Outcomes, Flight>> {
     const place = await this.#findOwn(flight)
     if (E.isLeft(place)) return E.left(this.#putOff(flight, place.left))
-    if (place.right === 'ours') return E.left(this.#arrive(flight))
+    if (place.right === 'ours') return E.left(await this.#confirm(flight))
     if (flight.doubtful && isMissingPredecessor(conflict)) {
       // Sent before and not refused then: the events that it follows were there.
       const reason = `${conflict.reason}: events are missing that were there when the batch was first sent`

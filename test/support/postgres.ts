@@ -1,8 +1,8 @@
 /**
  * A PostgreSQL of the test's own: a fresh cluster in a temporary folder, default durability, run under an account
- * without privileges, that can be stopped, killed, paused and started again.
+ * without privileges, that can be stopped, killed, paused and started again, and that can have a synchronous standby.
  */
-import { chmod, chown, mkdtemp, rm } from 'node:fs/promises'
+import { chmod, chown, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
-import { descendants, isRoot, must, signalOne, start } from './process.ts'
+import { descendants, isRoot, must, signalOne, start, until } from './process.ts'
 import type { Running } from './process.ts'
 
 /** A running PostgreSQL. Superuser `postgres` without a password, on TCP loopback and on a Unix socket. */
@@ -32,9 +32,13 @@ export interface TestPostgres {
   readonly createDatabase: (name: string) => Promise<string>
   /** Stops with a fast shutdown and removes the folder; harmless when repeated. */
   readonly stop: () => Promise<void>
+  /** Makes a standby the primary and waits until it accepts writes. Harmless on a primary. */
+  readonly promote: () => Promise<void>
   /** SIGKILL to every process of the server, as when the machine's power fails, short of the page cache. */
   readonly kill: () => Promise<void>
-  /** Starts again after `kill`, on the same folder and port. */
+  /** A fast shutdown, as an administrator does it; the folder stays. */
+  readonly shutDown: () => Promise<void>
+  /** Starts again after `kill` or `shutDown`, on the same folder and port. */
   readonly restart: () => Promise<void>
   /** SIGSTOP to every process: connections stay open and nothing answers. */
   readonly pause: () => void
@@ -50,6 +54,8 @@ export interface PostgresOptions {
   readonly prefix?: readonly string[]
   /** Which binaries to prefer; default the distribution's. */
   readonly prefer?: 'system' | 'embedded'
+  /** Files for the server's private folder by name, such as key and certificate of TLS; settings may name them. */
+  readonly files?: Readonly<Record<string, string>>
 }
 
 /** Folders with initdb and postgres, the newest of the distribution first, then those of the npm package. */
@@ -71,6 +77,14 @@ export const postgresMissing = (): string | undefined => {
   return undefined
 }
 
+/** Why no standby can be made here, or undefined when one can. */
+export const standbyMissing = (): string | undefined => {
+  const cannot = postgresMissing()
+  if (cannot !== undefined) return cannot
+  const isThere = existsSync(join(binaryFolders()[0] as string, 'pg_basebackup'))
+  return isThere ? undefined : 'pg_basebackup is not installed'
+}
+
 interface Account {
   readonly uid: number
   readonly gid: number
@@ -86,6 +100,72 @@ const account = (): Account | undefined => {
 
 /** Makes a fresh cluster and starts it. Rejects with the server's log when it does not come up within 30 s. */
 export const startPostgres = async (options: PostgresOptions = {}): Promise<TestPostgres> => {
+  const database = options.database ?? 'lease_ledger'
+  const server = await startCluster(options, database, async ({ asOwner, binaries, data, folder }) => {
+    const words = [
+      '--auth=trust',
+      '--username=postgres',
+      '--encoding=UTF8',
+      '--locale=C',
+      '--no-sync',
+      `--pgdata=${data}`,
+    ]
+    await must([...asOwner, join(binaries, 'initdb'), ...words], { timeoutMs: 60_000, cwd: folder })
+  })
+  try {
+    await server.createDatabase(database)
+    return server
+  } catch (error) {
+    await server.stop()
+    throw error
+  }
+}
+
+/**
+ * Makes a hot standby of `primary` with pg_basebackup and starts it. The primary waits for it from here on: what is
+ * committed there is on the standby's disk too.
+ */
+export const startSynchronousStandby = async (primary: TestPostgres): Promise<TestPostgres> => {
+  const missing = standbyMissing()
+  if (missing !== undefined) throw new Error(missing)
+  const name = 'standby'
+  const conninfo = `host=${primary.socketFolder} port=${primary.port} user=postgres`
+  const settings = { primary_conninfo: `${conninfo} application_name=${name}` }
+  const standby = await startCluster({ settings }, primary.database, async ({ asOwner, binaries, data, folder }) => {
+    const words = ['--checkpoint=fast', '--no-sync', '--write-recovery-conf', `--pgdata=${data}`]
+    await must([...asOwner, join(binaries, 'pg_basebackup'), ...words, `--dbname=${conninfo}`], { cwd: folder })
+  })
+  try {
+    await withAdmin(primary.socketFolder, primary.port, async (sql) => {
+      await sql.unsafe(`ALTER SYSTEM SET synchronous_standby_names = '${name}'`)
+      await sql`SELECT pg_reload_conf()`
+      await until('the standby is synchronous', async () => {
+        const rows = await sql`SELECT FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'`
+        return rows.length === 1
+      })
+    })
+    return standby
+  } catch (error) {
+    await standby.stop()
+    throw error
+  }
+}
+
+/** What it takes to make the data folder of a cluster. */
+interface Making {
+  /** Words before a command, to run it under the account that owns the folder. */
+  readonly asOwner: readonly string[]
+  readonly binaries: string
+  readonly folder: string
+  readonly data: string
+}
+
+/** Makes a data folder with `make` and starts a server on it. `database` is what its URL names. */
+const startCluster = async (
+  options: PostgresOptions,
+  database: string,
+  make: (making: Making) => Promise<void>,
+): Promise<TestPostgres> => {
   const missing = postgresMissing()
   if (missing !== undefined) throw new Error(missing)
   const folders = binaryFolders()
@@ -97,15 +177,6 @@ export const startPostgres = async (options: PostgresOptions = {}): Promise<Test
   const asOwner =
     owner === undefined ? [] : ['setpriv', `--reuid=${owner.uid}`, `--regid=${owner.gid}`, '--clear-groups', '--']
   const data = join(folder, 'data')
-  const words = [
-    '--auth=trust',
-    '--username=postgres',
-    '--encoding=UTF8',
-    '--locale=C',
-    '--no-sync',
-    `--pgdata=${data}`,
-  ]
-  await must([...asOwner, join(binaries, 'initdb'), ...words], { timeoutMs: 60_000, cwd: folder })
   const port = await freePort()
   const settings = { port, listen_addresses: '127.0.0.1', unix_socket_directories: folder, ...options.settings }
   const set = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
@@ -113,18 +184,20 @@ export const startPostgres = async (options: PostgresOptions = {}): Promise<Test
     const command = [...asOwner, join(binaries, 'postgres'), '-D', data, ...set]
     // SIGQUIT is PostgreSQL's immediate shutdown: it takes its children and its shared memory with it.
     const server = await start(dyingWith(command), { cwd: folder, deathSignal: 'QUIT', prefix: options.prefix ?? [] })
-    await server.printed(/ready to accept connections/, 30_000)
+    await server.printed(/ready to accept (read.only )?connections/, 30_000)
     return server
   }
-  const database = options.database ?? 'lease_ledger'
-  const server = await boot()
-  const created = await withAdmin(folder, port, (sql) => sql`CREATE DATABASE ${sql(database)}`).catch((error) => error)
-  if (created instanceof Error) {
-    await server.kill()
+  try {
+    await make({ asOwner, binaries, folder, data })
+    for (const [name, text] of Object.entries(options.files ?? {})) {
+      await writeFile(join(data, name), text, { mode: 0o600 })
+      if (owner !== undefined) await chown(join(data, name), owner.uid, owner.gid)
+    }
+    return handle({ folder, port, database, server: await boot(), boot })
+  } catch (error) {
     await rm(folder, { recursive: true, force: true })
-    throw created
+    throw error
   }
-  return handle({ folder, port, database, server, boot })
 }
 
 /** Repeats the parent-death signal after the change of account, which clears it. */
@@ -164,8 +237,17 @@ const handle = ({ folder, port, database, server, boot }: Booted): TestPostgres 
       await running.stop('SIGINT')
       await rm(folder, { recursive: true, force: true })
     },
+    promote: async () => {
+      await withAdmin(folder, port, async (sql) => {
+        const [row] = await sql`SELECT pg_is_in_recovery() AS standby`
+        if (row?.standby === true) await sql`SELECT pg_promote(true, 30)`
+      })
+    },
     kill: async () => {
       await running.kill()
+    },
+    shutDown: async () => {
+      await running.stop('SIGINT')
     },
     restart: async () => {
       log += running.output()
