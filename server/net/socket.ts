@@ -75,8 +75,12 @@ export interface OpenOptions {
 /** Opening acquires: nothing happens before the task runs, and after a Left nothing is left open. */
 export type Opening<T> = TaskEither<SocketError, T>
 
-/** Octets of receive buffer to ask for: a third of a second of 20,000 datagrams a second with the kernel's overhead. */
-export const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
+/**
+ * Octets of receive buffer to ask for; the kernel takes twice that, some 1,600 DHCP messages. It is there for bursts and
+ * pauses and no larger, because what waits in it is answered in turn: with four times as much, a server that was offered
+ * more than it carries answered after a second, when clients had asked again, and completed half as many exchanges.
+ */
+export const RECEIVE_BUFFER_BYTES = 1024 * 1024
 
 /** Counters of a socket that has seen nothing yet. */
 export const makeCounters = (): SocketCounters => ({
