@@ -32,11 +32,14 @@ const RETRIES_MAX = 8
 /** A row as octets of the texts of its columns; null for NULL. */
 export type Row = ReadonlyArray<Buffer | null>
 
+/** A value that is put into a statement. */
+export type Parameter = string | number | null
+
 /** The statements of one unit of work. Each rejects when the database does not do it. */
 export interface Statements {
-  readonly rows: (text: string, parameters?: ReadonlyArray<string | number>) => Promise<ReadonlyArray<Row>>
+  readonly rows: (text: string, parameters?: ReadonlyArray<Parameter>) => Promise<ReadonlyArray<Row>>
   /** Sends several statements in one text; gives the rows of the last. */
-  readonly lastRows: (text: string, parameters?: ReadonlyArray<string | number>) => Promise<ReadonlyArray<Row>>
+  readonly lastRows: (text: string, parameters?: ReadonlyArray<Parameter>) => Promise<ReadonlyArray<Row>>
   /** Hands the rows on as they come off the wire and keeps none. `onRow` must not throw. */
   readonly stream: (text: string, onRow: (row: Row) => void) => Promise<void>
 }
@@ -102,7 +105,9 @@ export const makeConnection = (options: MysqlTablesOptions): Connection => {
       return await act(standing)
     } catch (error) {
       // What was begun must not stay open, or the next unit of work would be a part of it.
-      if (standing.isOpen()) await standing.rows('ROLLBACK').catch(() => standing.drop(error as Error))
+      if (standing.isOpen()) {
+        await standing.lastRows('ROLLBACK; SET autocommit = 1').catch(() => standing.drop(error as Error))
+      }
       throw error
     } finally {
       clearTimeout(late)
@@ -205,7 +210,7 @@ const makeWire = (options: MysqlTablesOptions, host: MysqlTablesOptions['hosts']
     }).finally(() => forgotten.lost && waiting.delete(forgotten.lost))
   }
 
-  const sent = <A>(sql: string, parameters: ReadonlyArray<string | number> = [], read: (result: unknown) => A) =>
+  const sent = <A>(sql: string, parameters: ReadonlyArray<Parameter> = [], read: (result: unknown) => A) =>
     guarded<A>((resolve, reject) => {
       driver.query({ sql, values: [...parameters], typeCast: false }, (error, result) =>
         error ? reject(error) : resolve(read(result)),

@@ -13,6 +13,8 @@ export const REBUILT = [
   'lease6_stat',
   'lease4_pool_stat',
   'lease6_pool_stat',
+  'lease_spans',
+  'lease_span_identifiers',
   'lease_checkpoints',
 ] as const
 
@@ -22,13 +24,24 @@ export const REBUILT = [
  * to, projection, log, from; for each table log, from, to, twice; projection and log. The last result is one row: 1 when
  * the batch was let through, and where the checkpoint stands now.
  *
+ * The transaction begins by itself, with autocommit off: on a Galera node whose cluster changes, START TRANSACTION waits
+ * for what was committed elsewhere, and when that wait fails under a client that has gone, MariaDB 10.11 was seen to go
+ * on with the next statement. That moved the checkpoint in a transaction of its own, and the rows never came.
+ *
+ * With `staysOpen` the transaction is not ended: the spans are still to come.
+ *
  * The checkpoint is the gate. Of two writers that start from one position the second waits for the row, finds it moved
  * and writes nothing.
  */
-export const applyStatements = (suffix: string, tables: ReadonlyArray<LeaseTable>, isFirst: boolean): string =>
+export const applyStatements = (
+  suffix: string,
+  tables: ReadonlyArray<LeaseTable>,
+  isFirst: boolean,
+  staysOpen: boolean,
+): string =>
   [
     ...tables.map((table) => `SET @${table}_rows = ?, @${table}_keys = ?`),
-    'START TRANSACTION',
+    'SET autocommit = 0',
     ...(isFirst
       ? [
           `INSERT INTO lease_checkpoints${suffix} VALUES (?, ?, 0)
@@ -42,7 +55,8 @@ ON DUPLICATE KEY UPDATE seq = lease_checkpoints${suffix}.seq`,
       count(suffix, table, 'pool_stat', ['subnet_id', 'pool_id']),
       count(suffix, table, 'stat', ['subnet_id']),
     ]),
-    'COMMIT',
+    ...(staysOpen ? [] : ['COMMIT']),
+    'SET autocommit = 1',
     `SELECT @moved, coalesce((SELECT seq FROM lease_checkpoints${suffix} WHERE projection = ? AND log = ?), 0)`,
   ].join(';\n')
 
