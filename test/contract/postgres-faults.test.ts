@@ -12,9 +12,10 @@ import { START } from '../../domain/event-store.ts'
 import type { EventStore } from '../../domain/event-store.ts'
 import { freePort, postgresMissing, startPostgres } from '../support/postgres.ts'
 import type { TestPostgres } from '../support/postgres.ts'
-import { until } from '../support/process.ts'
+import { signalOne, until } from '../support/process.ts'
 import { eventStoreFaults, settled } from './event-store-faults.ts'
 import { batchOf, claim, claims, must, right, streamAt } from './proposals.ts'
+import { startProxy } from './proxy.ts'
 
 const missing = postgresMissing()
 describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '' : ` (skipped: ${missing})`}`, () => {
@@ -133,6 +134,92 @@ describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '
       }
     }, 30_000)
 
+    it('shuts down around a batch, and starts again: 57P01, 57P03', async () => {
+      const patient = await must(openPostgres({ ...optionsFor(database), statementTimeoutMs: 5_000 }, 'gamma'))
+      const waiting = await admin.reserve()
+      await waiting`BEGIN`
+      await waiting`LOCK TABLE events IN EXCLUSIVE MODE`
+      const appending = patient.append(claims(60, 5))()
+      await until('the batch waits', async () => {
+        const rows = await admin`
+          SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`
+        return rows.length === 1
+      })
+      signalOne(server.pid(), 'SIGTERM') // smart: who is in may stay, whoever knocks gets 57P03
+      const refused = await until('nobody is let in', async () => {
+        const opened = await openPostgresReader(optionsFor(database))()
+        if (E.isLeft(opened)) return opened.left
+        await opened.right.close()
+        return false
+      })
+      expect(refused).toMatchObject({ _tag: 'StoreUnavailable', reason: expect.stringContaining('shutting down') })
+      await server.shutDown() // fast: ends every backend with 57P01
+      expect(await appending).toMatchObject({ _tag: 'Left', left: { _tag: 'OutcomeUnknown' } })
+      waiting.release()
+      const restarting = server.restart()
+      // While it is away or starting up, and no sooner than it is there again.
+      expect(await patient.settle()()).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
+      await restarting
+      expect((await settled(patient)).map(({ _tag }) => _tag)).toEqual(new Array(5).fill('Appended'))
+      await until('the other server is back', async () => E.isRight(await other.heartbeat('')()))
+      expect(await count()).toBe(6)
+      await patient.close()
+    })
+
+    it.each([
+      ['40001', 'could not serialize access'],
+      ['40P01', 'deadlock detected'],
+      ['57014', 'canceling statement'],
+    ])('refuses a batch with %s once, and has it once in the end', async (code, message) => {
+      // A sequence keeps its count when the transaction that it refuses is rolled back.
+      await admin.unsafe(`
+        CREATE SEQUENCE refusals;
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+          IF nextval('refusals') = 1 THEN RAISE EXCEPTION '${message}' USING ERRCODE = '${code}'; END IF;
+          RETURN NULL;
+        END $$;
+        CREATE TRIGGER refuse AFTER INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION refuse()`)
+      const appended = await store.append(claims(70, 5))()
+      if (code === '57014') {
+        expect(appended).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
+        await must(store.append(claims(70, 5)))
+      } else {
+        expect(right(appended).map(({ _tag }) => _tag)).toEqual(new Array(5).fill('Appended'))
+      }
+      expect((await admin`SELECT last_value::int AS tries FROM refusals`)[0]?.tries).toBe(2)
+      expect(await count()).toBe(6)
+    })
+
+    it('ends in a real deadlock with another transaction: 40P01', async () => {
+      // The batch holds the key of its first event and waits for the second; the other way round outside.
+      const [first, second] = [streamAt(80), streamAt(81)]
+      const insert = (by: postgres.ReservedSql, seq: number, stream: string) => by`
+        INSERT INTO events (seq, revision, recorded_at, writer, schema_version, stream, type, data, hash)
+        VALUES (${seq}, 0, now(), 99, 1, ${stream}, 'LeaseClaimed', '{}', sha256(''))`
+      const patient = await must(openPostgres({ ...optionsFor(database), statementTimeoutMs: 5_000 }, 'gamma'))
+      const rival = await admin.reserve()
+      await rival`BEGIN`
+      await rival`SET LOCAL deadlock_timeout = '30s'` // so that the server ends the batch and not the rival
+      await insert(rival, 900, second)
+      const appending = patient.append(batchOf(claim(first), claim(second)))()
+      await until('the batch waits', async () => {
+        const rows = await admin`
+          SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`
+        return rows.length === 1
+      })
+      const rivalry = insert(rival, 901, first).then(
+        () => 'inserted',
+        () => 'refused',
+      )
+      await rivalry
+      await rival`ROLLBACK`
+      rival.release()
+      expect(right(await appending).map(({ _tag }) => _tag)).toEqual(['Appended', 'Appended'])
+      expect(await count()).toBe(3)
+      await patient.close()
+    }, 20_000)
+
     it('has become read-only: nothing is written, and writing goes on when it is over', async () => {
       await admin.unsafe(`ALTER DATABASE ${database} SET default_transaction_read_only = on`)
       await admin`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`
@@ -178,6 +265,34 @@ describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '
       const store = await must(openPostgres(options, 'alpha'))
       expect(await must(store.append(claims(0, 2)))).toHaveLength(2)
       await store.close()
+    })
+
+    it('are returned to in their order when they are well again', async () => {
+      const database = `hosts_${++databases}`
+      await server.createDatabase(database)
+      const proxy = await startProxy({ host: server.host, port: server.port })
+      const hosts = [
+        { host: '127.0.0.1', port: proxy.port },
+        { host: server.socketFolder, port: server.port },
+      ]
+      const store = await must(openPostgres({ ...optionsFor(database), hosts, preferAgainMs: 50 }, 'alpha'))
+      await must(store.append(claims(0, 2)))
+      await proxy.refuse()
+      if (E.isLeft(await store.append(claims(10, 1))())) await settled(store)
+      await must(store.append(claims(20, 1))) // over the socket
+      await proxy.admit()
+      // What the proxy swallows was sent to the preferred host.
+      let host = 30
+      await until('appends go to the preferred host', async () => {
+        let swallowed = false
+        void proxy.cutBefore(`preferred-${host}`).then(() => (swallowed = true))
+        const sent = await store.append(batchOf(claim(streamAt(host), -1, `preferred-${host++}`)))()
+        if (E.isLeft(sent)) await settled(store)
+        return swallowed
+      })
+      expect((await must(store.readAfter(START, 1_000))).events).toHaveLength(4 + host - 30)
+      await store.close()
+      await proxy.close()
     })
 
     it('are named in the reason, and the password is not', async () => {
@@ -307,7 +422,7 @@ describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '
       const admin = postgres(url, { max: 1 })
       await admin`
         INSERT INTO lease_ledger_migrations (target, number, name, checksum)
-        VALUES ('ledger', 2, '0002-later.sql', 'ff')`
+        VALUES ('ledger', 9999, '9999-later.sql', 'ff')`
       for (const opened of [
         await openPostgres(optionsFor(database), 'alpha')(),
         await openPostgresReader(optionsFor(database))(),
