@@ -56,7 +56,7 @@ const DAY_MS = 86_400_000
 let day = { number: 0, text: '1970-01-01 ' }
 
 /** The text of an instant as MySQL reads it. Written out because a row has three of them, most of one day. */
-const momentText = (at: number): string => {
+export const momentText = (at: number): string => {
   const number = Math.floor(at / DAY_MS)
   if (day.number !== number) {
     day = { number, text: `${new Date(number * DAY_MS).toISOString().slice(0, 10)} ` }

@@ -1,0 +1,50 @@
+-- The events for people: what their data says, in columns. Times are in UTC. An event whose text MySQL's JSON refuses
+-- shows with its data alone.
+CREATE OR REPLACE SQL SECURITY INVOKER VIEW ledger_events AS
+SELECT w.name AS log,
+       e.seq,
+       e.stream,
+       e.revision,
+       e.recorded_at,
+       e.type,
+       substring_index(e.stream, '/', 1) AS category,
+       substr(e.stream, locate('/', e.stream) + 1) AS address,
+       json_unquote(json_extract(e.doc, '$.lease.holder')) AS holder,
+       nullif(concat_ws(':',
+         substr(e.hw, 1, 2), nullif(substr(e.hw, 3, 2), ''), nullif(substr(e.hw, 5, 2), ''),
+         nullif(substr(e.hw, 7, 2), ''), nullif(substr(e.hw, 9, 2), ''), nullif(substr(e.hw, 11, 2), ''),
+         nullif(substr(e.hw, 13, 2), ''), nullif(substr(e.hw, 15, 2), ''), nullif(substr(e.hw, 17, 2), ''),
+         nullif(substr(e.hw, 19, 2), ''), nullif(substr(e.hw, 21, 2), ''), nullif(substr(e.hw, 23, 2), ''),
+         nullif(substr(e.hw, 25, 2), ''), nullif(substr(e.hw, 27, 2), ''), nullif(substr(e.hw, 29, 2), ''),
+         nullif(substr(e.hw, 31, 2), ''), nullif(substr(e.hw, 33, 2), ''), nullif(substr(e.hw, 35, 2), ''),
+         nullif(substr(e.hw, 37, 2), ''), nullif(substr(e.hw, 39, 2), '')), '') AS mac,
+       CAST(json_unquote(json_extract(e.doc, '$.lease.hwType')) AS UNSIGNED) AS hwtype,
+       json_unquote(json_extract(e.doc, '$.lease.clientId')) AS client_id,
+       json_unquote(json_extract(e.doc, '$.lease.duid')) AS duid,
+       CAST(json_unquote(json_extract(e.doc, '$.lease.iaid')) AS UNSIGNED) AS iaid,
+       json_unquote(json_extract(e.doc, '$.lease.hostname')) AS hostname,
+       json_unquote(json_extract(e.doc, '$.lease.relay.address')) AS relay_address,
+       json_unquote(json_extract(e.doc, '$.lease.relay.peer')) AS relay_peer,
+       json_unquote(json_extract(e.doc, '$.lease.relay.circuitId')) AS circuit_id,
+       json_unquote(json_extract(e.doc, '$.lease.relay.remoteId')) AS remote_id,
+       json_unquote(json_extract(e.doc, '$.lease.relay.interfaceId')) AS interface_id,
+       timestampadd(MICROSECOND, CAST(json_unquote(json_extract(e.doc, '$.lease.startsAt')) AS SIGNED) * 1000, CAST('1970-01-01' AS DATETIME(3))) AS starts_at,
+       timestampadd(MICROSECOND, CAST(json_unquote(json_extract(e.doc, '$.lease.expiresAt')) AS SIGNED) * 1000, CAST('1970-01-01' AS DATETIME(3))) AS expires_at,
+       CAST(json_unquote(json_extract(e.doc, '$.lease.validLifetimeSec')) AS UNSIGNED) AS valid_lifetime,
+       CAST(json_unquote(json_extract(e.doc, '$.lease.renewals')) AS UNSIGNED) AS renewals,
+       CAST(json_unquote(json_extract(e.doc, '$.lease.subnetId')) AS UNSIGNED) AS subnet_id,
+       CAST(json_unquote(json_extract(e.doc, '$.lease.poolId')) AS UNSIGNED) AS pool_id,
+       coalesce(json_unquote(json_extract(e.doc, '$.reason')),
+                json_unquote(json_extract(e.doc, '$.cause')),
+                json_unquote(json_extract(e.doc, '$.source'))) AS note,
+       coalesce(json_contains_path(e.doc, 'one', '$.erased'), 0) AS erased,
+       e.schema_version,
+       e.data,
+       lower(hex(e.hash)) AS hash
+FROM (
+  SELECT writer, seq, stream, revision, recorded_at, type, schema_version, data, hash,
+         CASE WHEN json_valid(data) THEN data END AS doc,
+         CASE WHEN json_valid(data) THEN json_unquote(json_extract(data, '$.lease.hwAddress')) END AS hw
+  FROM events
+) AS e
+JOIN writers AS w ON w.writer = e.writer;
