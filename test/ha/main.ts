@@ -9,7 +9,7 @@ import { postgresMissing } from '../support/postgres.ts'
 import { tableOf } from './row.ts'
 import type { Row } from './row.ts'
 import { galeraScenarios, postgresScenarios } from './scenarios.ts'
-import { openStage } from './stage.ts'
+import { openStage, SUSPECT_2S } from './stage.ts'
 
 const words = process.argv.slice(2)
 const kind = words.includes('postgres') ? 'postgres' : 'galera'
@@ -24,7 +24,7 @@ if (missing !== undefined) {
 const scenarios = (kind === 'galera' ? galeraScenarios : postgresScenarios).filter(
   ({ name }) => wanted.length === 0 || wanted.some((word) => name.includes(word)),
 )
-const stage = await openStage(kind, quick ? 'evs.suspect_timeout=PT2S' : undefined)
+const stage = await openStage(kind, quick ? SUSPECT_2S : undefined)
 const rows: Row[] = []
 try {
   for (const scenario of scenarios) {

@@ -67,6 +67,9 @@ export const SMALL_LEASE_SEC = 4
 /** Leases on the large link, seconds. */
 export const WIDE_LEASE_SEC = 3_600
 
+/** Has Galera suspect a silent node after 2 s instead of 5. */
+export const SUSPECT_2S = 'evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT2S'
+
 const SERVERS_MAX = 4
 const PORTS = { port4: 67, port6: 547 } as const
 
