@@ -215,10 +215,15 @@ export class Ledger {
 
   /** Waits until everything that is under way has been answered and all offers are written, or the store is away. */
   async drain(): Promise<void> {
-    while ((this.#waiting > 0 || this.#offers.size > 0 || this.#appending) && this.#health === 'up') {
+    while (this.#isBusy()) {
       this.#flush(true)
-      await new Promise<void>((resolve) => this.#idle.push(resolve))
+      // When the last offers had been overtaken, nothing is under way that would call back.
+      if (this.#isBusy()) await new Promise<void>((resolve) => this.#idle.push(resolve))
     }
+  }
+
+  #isBusy(): boolean {
+    return (this.#waiting > 0 || this.#offers.size > 0 || this.#appending) && this.#health === 'up'
   }
 
   /** Takes no more commands; what is waiting is answered `Unavailable`. */

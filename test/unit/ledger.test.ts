@@ -150,6 +150,19 @@ describe('Ledger', () => {
     expect(store.streams.get(other)?.map((event) => event.type)).toEqual(['LeaseOffered'])
   })
 
+  it('comes to its end also when all that is left is an offer that was overtaken', async () => {
+    const store = makeMemoryLedger(clock)
+    const a = makeServer(openMemory(store, 'a'), clock, { offerDelayMs: 250 })
+    const b = open(store, 'b')
+    a.ledger.offer(stream, offer('ann'), true)
+    await b.ledger.execute(stream, claim('bob'))
+    await a.follower.catchUp()
+    expect(a.ledger.offersPending).toBe(1)
+    await a.ledger.drain()
+    expect(a.ledger.offersPending).toBe(0)
+    expect(store.streams.get(stream)?.map(({ type }) => type)).toEqual(['LeaseClaimed'])
+  })
+
   it('holds an offer that is not recorded against other clients until it lapses', () => {
     let now = T0
     const server = open(makeMemoryLedger(clock), 'a', () => now)
