@@ -134,6 +134,8 @@ const commandOf = (site: Site, more: Readonly<Record<string, string>>): readonly
     port: String(site.port),
     'bind-address': site.host,
     'pid-file': join(site.folder, 'mariadb.pid'),
+    // Temporary tables of servers that share a folder can have one name and delete each other's files.
+    tmpdir: site.folder,
     'skip-name-resolve': 'ON',
     // A small machine runs several of them at once.
     'innodb-buffer-pool-size': '64M',
