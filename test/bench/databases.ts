@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import postgres from 'postgres'
 import { startMariadb } from '../support/mariadb.ts'
+import type { TestMariadb } from '../support/mariadb.ts'
 import type { Lab, Namespace } from '../support/namespaces.ts'
 import { startPostgres } from '../support/postgres.ts'
 import type { TestPostgres } from '../support/postgres.ts'
@@ -83,10 +84,13 @@ export const openBenchPostgres = async (
 }
 
 /** MariaDB with its defaults. */
-export const openBenchMariadb = async (lab: Lab, place: Namespace): Promise<BenchDatabase> => {
+export const openBenchMariadb = async (
+  lab: Lab,
+  place: Namespace,
+): Promise<{ readonly database: BenchDatabase; readonly server: TestMariadb }> => {
   const server = await startMariadb({ prefix: place.inside, settings: { 'innodb-buffer-pool-size': '128M' } })
   lab.defer('stop MariaDB', () => server.stop())
-  return {
+  const database: BenchDatabase = {
     fresh: async (name, keaTables) => {
       await server.createDatabase(name)
       if (keaTables) {
@@ -112,4 +116,5 @@ export const openBenchMariadb = async (lab: Lab, place: Namespace): Promise<Benc
       return `MariaDB ${row?.v}: ${settings}`
     },
   }
+  return { database, server }
 }

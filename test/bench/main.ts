@@ -39,7 +39,7 @@ const openStage = async (lab: Lab, servers: ReadonlyArray<ServerName>, say: Stag
   await network.clients[0]?.ip('addr add 198.18.0.2/24 dev eth0')
   const needs = (store: string): boolean => servers.some((server) => server.includes(store))
   const postgresql = needs('postgresql') ? (await openBenchPostgres(lab, network.server)).database : undefined
-  const mariadb = needs('mariadb') ? await openBenchMariadb(lab, network.server) : undefined
+  const mariadb = needs('mariadb') ? (await openBenchMariadb(lab, network.server)).database : undefined
   const databases = {
     ...(postgresql === undefined ? {} : { postgresql }),
     ...(mariadb === undefined ? {} : { mariadb }),
