@@ -434,7 +434,16 @@ const makeCluster = ({ sites, nodes, places, removeAll }: ClusterParts): TestGal
       const shown = (): string => JSON.stringify(Object.fromEntries(seen), undefined, 1)
       await until(`node ${index} synced among ${size}`, ready, deadlineMs, shown)
     },
-    createDatabase: async (name) => void (await at(nodes, 0).createDatabase(name)),
+    createDatabase: async (name) => {
+      await at(nodes, 0).createDatabase(name)
+      // The others apply it a moment later, and refuse connections that name it until then.
+      for (const node of nodes) {
+        await until(`${name} is on every node`, async () => {
+          const found = await node.query(`SHOW DATABASES LIKE '${name.replaceAll('_', '\\_')}'`).catch(() => [])
+          return found.length === 1
+        })
+      }
+    },
     cut: (index) => link(index, 'down'),
     heal: (index) => link(index, 'up'),
     bootstrap: async () => {
