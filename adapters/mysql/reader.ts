@@ -21,10 +21,12 @@ const COLUMNS = `
   e.data,
   e.hash`
 
+// The writers come last here and below. Before there are statistics, as in a young ledger, the optimizer would begin with
+// the only writer and read its whole log.
 const READ_STREAM = `
 SELECT ${COLUMNS}
 FROM events e
-JOIN writers w ON w.writer = e.writer
+STRAIGHT_JOIN writers w ON w.writer = e.writer
 WHERE e.stream = ? AND e.revision >= ?
 ORDER BY e.revision
 LIMIT ?`
@@ -45,7 +47,7 @@ FROM (
   LIMIT ?
 ) l
 STRAIGHT_JOIN events e ON e.stream = CONVERT(l.stream USING ascii) COLLATE ascii_bin AND e.revision = l.revision
-JOIN writers w ON w.writer = e.writer`
+STRAIGHT_JOIN writers w ON w.writer = e.writer`
 
 const READ_LOG = `
 SELECT ${COLUMNS}
