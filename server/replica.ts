@@ -6,7 +6,7 @@
 import type { Recorded, Revision } from '../domain/event-store.ts'
 import { NO_STREAM } from '../domain/event-store.ts'
 import type { Instant } from '../domain/instant.ts'
-import { evolve, vacant } from '../domain/lease.ts'
+import { evolve, makeLease, vacant } from '../domain/lease.ts'
 import type { ClientKey, Lease, LeaseState, Relay, Status, Used } from '../domain/lease.ts'
 import type { StreamName } from '../domain/stream.ts'
 import { DueList } from './due-list.ts'
@@ -22,27 +22,143 @@ export type ReplicaListener = (stream: StreamName) => void
 
 const unknown: Entry = { revision: NO_STREAM, state: vacant }
 
+/** What a lease has in common with most others of its subnet. */
+type Common = Readonly<
+  Pick<
+    Lease,
+    | 'fqdnForward'
+    | 'fqdnReverse'
+    | 'hwSource'
+    | 'hwType'
+    | 'poolId'
+    | 'preferredLifetimeSec'
+    | 'subnetId'
+    | 'userContext'
+    | 'validLifetimeSec'
+  >
+>
+
+/** What only this lease has, beside its holder; undefined where the key of the holder says all of it. */
+type Own = Readonly<Pick<Lease, 'clientId' | 'duid' | 'hostname' | 'hwAddress' | 'iaid'>>
+
 /**
- * A stream with an event: one object in place of an entry around a state, because there are as many as leases. It is
- * never changed; the next event brings another one. `stream` is the one copy of the name that everything else here
- * points to.
+ * A stream with an event, packed, because there are as many as leases: a state is made from it when somebody asks for
+ * one. It is never changed; the next event brings another one. `stream` is the one copy of the name that everything
+ * else here points to.
  */
-class Known implements Entry, Used {
+class Known implements Entry {
   readonly stream: StreamName
   readonly revision: Revision
   readonly status: Status
-  readonly lease: Lease
+  readonly holder: ClientKey
+  readonly expiresAt: Instant
+  readonly startsAt: Instant
+  readonly renewals: number
+  readonly transactionId: number
+  readonly relay: Relay | undefined
+  readonly common: Common
+  readonly own: Own | undefined
 
-  constructor(stream: StreamName, revision: Revision, { status, lease }: Used) {
+  constructor(stream: StreamName, revision: Revision, state: Used, holder: ClientKey, shared: Shared) {
+    const { lease } = state
     this.stream = stream
     this.revision = revision
-    this.status = status
-    this.lease = lease
+    this.status = state.status
+    this.holder = holder
+    this.expiresAt = lease.expiresAt
+    this.startsAt = lease.startsAt
+    this.renewals = lease.renewals
+    this.transactionId = lease.transactionId
+    this.relay = shared.relay(lease.relay)
+    this.common = shared.common(lease)
+    this.own = ownOf(lease)
   }
 
   get state(): Used {
-    return this
+    const own = this.own ?? { ...NOTHING_OWN, hwAddress: hardwareIn(this.holder, this.common.hwType) }
+    const terms = { ...this.common, ...own, holder: this.holder, relay: this.relay, transactionId: this.transactionId }
+    return { status: this.status, lease: makeLease(terms, this.expiresAt, this.renewals, this.startsAt) }
   }
+}
+
+const NOTHING_OWN: Own = {
+  clientId: undefined,
+  duid: undefined,
+  hostname: undefined,
+  hwAddress: undefined,
+  iaid: undefined,
+}
+
+const ownOf = ({ clientId, duid, hostname, hwAddress, hwType, iaid, holder }: Lease): Own | undefined => {
+  const nothingElse = clientId === undefined && duid === undefined && hostname === undefined && iaid === undefined
+  return nothingElse && hwAddress === hardwareIn(holder, hwType)
+    ? undefined
+    : { clientId, duid, hostname, hwAddress, iaid }
+}
+
+/** The hardware address in `hw:<htype>:<hex>`. */
+const hardwareIn = (holder: ClientKey, hwType: number | undefined): string | undefined => {
+  const prefix = hwType === ETHERNET ? 'hw:1:' : `hw:${hwType}:`
+  return holder.startsWith(prefix) ? holder.slice(prefix.length) : undefined
+}
+
+const ETHERNET = 1
+
+/** Keeps one copy of what is equal in many leases. */
+class Shared {
+  readonly #commons = new Map<string, Common>()
+  /** Relays that say nothing but their address, by that address. */
+  readonly #relays = new Map<string, Relay>()
+  #last: Common | undefined
+
+  common(lease: Lease): Common {
+    if (this.#last !== undefined && sameCommon(this.#last, lease)) return this.#last
+    const common = commonOf(lease)
+    this.#last = pooled(this.#commons, JSON.stringify(Object.values(common).map((value) => value ?? null)), common)
+    return this.#last
+  }
+
+  relay(relay: Relay | undefined): Relay | undefined {
+    if (relay?.address === undefined || !saysAddressAlone(relay)) return relay
+    return pooled(this.#relays, relay.address, relay)
+  }
+}
+
+/** What comes from clients and relays must not fill the memory; networks have fewer kinds of leases than this. */
+const POOLED_MAX = 4_096
+
+const pooled = <A>(pool: Map<string, A>, key: string, value: A): A => {
+  const known = pool.get(key)
+  if (known === undefined && pool.size < POOLED_MAX) pool.set(key, value)
+  return known ?? value
+}
+
+const commonOf = (lease: Lease): Common => ({
+  fqdnForward: lease.fqdnForward,
+  fqdnReverse: lease.fqdnReverse,
+  hwSource: lease.hwSource,
+  hwType: lease.hwType,
+  poolId: lease.poolId,
+  preferredLifetimeSec: lease.preferredLifetimeSec,
+  subnetId: lease.subnetId,
+  userContext: lease.userContext,
+  validLifetimeSec: lease.validLifetimeSec,
+})
+
+const sameCommon = (common: Common, lease: Lease): boolean =>
+  common.subnetId === lease.subnetId &&
+  common.poolId === lease.poolId &&
+  common.validLifetimeSec === lease.validLifetimeSec &&
+  common.preferredLifetimeSec === lease.preferredLifetimeSec &&
+  common.hwType === lease.hwType &&
+  common.hwSource === lease.hwSource &&
+  common.fqdnForward === lease.fqdnForward &&
+  common.fqdnReverse === lease.fqdnReverse &&
+  common.userContext === lease.userContext
+
+const saysAddressAlone = (relay: Relay): boolean => {
+  for (const field in relay) if (field !== 'address' && relay[field as keyof Relay] !== undefined) return false
+  return true
 }
 
 /** The in-memory replica. All leases of all protocols are in one replica. */
@@ -54,8 +170,7 @@ export class Replica {
   readonly #offeredTo: HolderIndex = new Map()
   readonly #due = new DueList<StreamName>()
   readonly #lapses = new DueList<StreamName>()
-  /** Relays that say nothing but their address, by that address: one each for all of their clients. */
-  readonly #relays = new Map<string, Relay>()
+  readonly #shared = new Shared()
   #listener: ReplicaListener = () => undefined
 
   /** Streams that have at least one event. */
@@ -92,7 +207,8 @@ export class Replica {
   apply(recorded: Recorded): boolean {
     const before = this.#entries.get(recorded.stream)
     if (before !== undefined && recorded.revision <= before.revision) return false
-    this.load(recorded.stream, recorded.revision, evolve(before?.state ?? vacant, recorded.event) as Used)
+    // Every event carries the whole lease, so the state before it need not be unpacked.
+    this.load(recorded.stream, recorded.revision, evolve(vacant, recorded.event) as Used)
     return true
   }
 
@@ -103,12 +219,13 @@ export class Replica {
   load(stream: StreamName, revision: Revision, state: Used): void {
     this.#forget(stream)
     const before = this.#entries.get(stream)
-    this.#share(state.lease, before?.lease)
-    const known = new Known(before?.stream ?? stream, revision, state)
-    const { holder, expiresAt } = known.lease
+    const { holder, expiresAt } = state.lease
+    const same = before?.holder === holder
+    // The index of holders keeps the text of the first event: the later ones are copies.
+    const known = new Known(before?.stream ?? stream, revision, state, same ? before.holder : holder, this.#shared)
     this.#entries.set(known.stream, known)
-    if (before?.lease.holder !== holder) {
-      if (before !== undefined) unindex(this.#byHolder, before.lease.holder, known.stream)
+    if (!same) {
+      if (before !== undefined) unindex(this.#byHolder, before.holder, known.stream)
       index(this.#byHolder, holder, known.stream)
     }
     if (state.status === 'bound' || state.status === 'declined') this.#due.add(expiresAt, known.stream)
@@ -167,20 +284,6 @@ export class Replica {
     return dropped
   }
 
-  /**
-   * Lets equal parts of leases be one object in memory. The lease stays equal to what it was, so that nobody who holds it
-   * too can tell.
-   */
-  #share(lease: { -readonly [K in keyof Lease]: Lease[K] }, before: Lease | undefined): void {
-    // The index of holders keeps the text of the first event: the later ones are copies.
-    if (before !== undefined && before.holder === lease.holder) lease.holder = before.holder
-    const { relay } = lease
-    if (relay?.address === undefined || !saysAddressAlone(relay)) return
-    const shared = this.#relays.get(relay.address)
-    if (shared !== undefined) lease.relay = shared
-    else if (this.#relays.size < RELAYS_MAX) this.#relays.set(relay.address, relay)
-  }
-
   /** Drops the plan for a stream; whether there was one. */
   #forget(stream: StreamName): boolean {
     const planned = this.#tentative.get(stream)
@@ -189,14 +292,6 @@ export class Replica {
     if (planned.status === 'offered') unindex(this.#offeredTo, planned.lease.holder, stream)
     return true
   }
-}
-
-/** Networks have fewer relays than this; what is sent by a stranger in their name must not fill the memory. */
-const RELAYS_MAX = 4_096
-
-const saysAddressAlone = (relay: Relay): boolean => {
-  for (const field in relay) if (field !== 'address' && relay[field as keyof Relay] !== undefined) return false
-  return true
 }
 
 /** Streams by client. Nearly every client has one, which then needs no list. */
