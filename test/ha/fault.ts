@@ -46,10 +46,10 @@ export const playFault = async (stage: Stage, fault: Fault): Promise<Row> => {
   const from = Date.now() - 500
   await fault.strike(stage)
   await passed(fault.brokenMs)
-  const to = Date.now()
   await fault.mend(stage)
   const back = await comeBack(stage)
   await passed(AFTER_MS)
+  const to = Date.now()
   const record = await crowd.settle()
   const commits = await Promise.all(probes.map((probe) => probe.stop()))
   const verified = await stage.verify()

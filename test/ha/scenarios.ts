@@ -19,6 +19,8 @@ export interface Scenario {
 
 /** What a server adds to the standstill of its database. */
 const GAP_MS_MAX = 1_000
+/** What the servers may need when the database is there again, its own start included. */
+const BACK_MS_MAX = 2_000
 /** Longer than Galera needs to find out that a node is gone, with its default time-outs. */
 const BROKEN_MS = 10_000
 
@@ -48,9 +50,9 @@ const nodeFails = (name: string, topology: Topology, node: number, how: How): Sc
 
 const faulty = (fault: Fault): Scenario => ({ name: fault.name, play: (stage) => playFault(stage, fault) })
 
-const serverKilled = (topology: Topology): Scenario =>
+const serverKilled = (name: string, topology: Topology): Scenario =>
   faulty({
-    name: `${topology.length} servers, server 1 killed`,
+    name: `${name}, server 1 killed`,
     topology,
     well: [],
     strike: ({ servers }) => servers[0]?.under.sigkill() ?? Promise.resolve(),
@@ -82,6 +84,7 @@ const databaseAway: Scenario = faulty({
     for (const server of servers.slice(0, 2)) await server.reconnect()
   },
   brokenMs: 30_000,
+  gapMsMax: 30_000 + BACK_MS_MAX,
   claimsMayFail: true,
 })
 
@@ -198,7 +201,7 @@ export const galeraScenarios: ReadonlyArray<Scenario> = [
   nodeFails('3, 4: 2 servers', [0, 1], 0, 'cut off'),
   nodeFails('5: 2 servers', [0, 1], 2, 'killed'),
   throughTheOther,
-  serverKilled([0, 1]),
+  serverKilled('2 servers', [0, 1]),
   serverCutOff,
   databaseAway,
   outOfStep,
@@ -218,6 +221,7 @@ const pgAway = (name: string, brokenMs: number, strike: Fault['strike'], mend: F
     strike,
     mend,
     brokenMs,
+    gapMsMax: brokenMs + BACK_MS_MAX,
     claimsMayFail: brokenMs > 10_000,
   })
 
@@ -235,7 +239,7 @@ export const postgresScenarios: ReadonlyArray<Scenario> = [
     async ({ postgres }) => postgres?.pause(),
     async ({ postgres }) => postgres?.resume(),
   ),
-  { ...serverKilled([0, 0]), name: 'PostgreSQL, 2 servers, server 1 killed' },
+  serverKilled('PostgreSQL, 2 servers', [0, 0]),
   together('2 servers on PostgreSQL', [0, 0]),
   together('4 servers on PostgreSQL', [0, 0, 0, 0]),
 ]
