@@ -5,7 +5,10 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 bash test/setup.sh
 status=0
-npm run -s check || status=1
+npm run -s check || { status=1; CHECK_FAILED=1; }
 TEST_RESULTS=build/test-results-fast.json npx vitest run test/unit test/simulation || status=1
 TEST_RESULTS=build/test-results-slow.json npx vitest run --no-file-parallelism test/contract test/clients || status=1
+if [ -n "${CHECK_FAILED:-}" ]; then
+  echo "types or format are not in order: npm run check says where, npm run format mends the format"
+fi
 exit "$status"

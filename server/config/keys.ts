@@ -35,7 +35,11 @@ const IGNORED: readonly Ignored[] = [
     scopes: ['global'],
     why: 'commands over a control socket are not served; SIGHUP reads the configuration anew',
   },
-  { keys: ['multi-threading'], scopes: ['global'], why: 'one process serves; for more, start further servers on the same ledger' },
+  {
+    keys: ['multi-threading'],
+    scopes: ['global'],
+    why: 'one process serves; for more, start further servers on the same ledger',
+  },
   { keys: ['dhcp-queue-control'], scopes: ['global'], why: 'queues are bounded by LeaseLedger.limits' },
   { keys: ['parked-packet-limit'], scopes: ['global'], why: 'queues are bounded by LeaseLedger.limits' },
   { keys: ['dhcp-ddns'], scopes: ['global'], why: 'DNS updates are not sent' },

@@ -21,7 +21,9 @@ const LIMITS = { queueMax: 4096, batchMax: 200, offerBatchMax: 200, attemptsMax:
 export const resolveLedger = (written: LedgerText | undefined, overrides: Overrides, report: Report): LedgerConfig => {
   const limits = written?.limits
   if ((written?.workers ?? 1) > 1) {
-    report.warn('workers has no effect yet: one process serves; start further servers, each with a --server-name of its own')
+    report.warn(
+      'workers has no effect yet: one process serves; start further servers, each with a --server-name of its own',
+    )
   }
   const http = written?.http
   return {
