@@ -98,7 +98,10 @@ export interface LeaseClaimed {
   readonly offered?: { readonly at: Instant }
 }
 
-/** The holder got it for longer. `unrecorded` counts renewals that were answered from the lease as it stood. */
+/**
+ * The holder got it for longer. `unrecorded` counts the renewals before this one that were answered from the lease as it
+ * stood (see `Renew.reuseSec`), by the server that writes this; absent when there were none.
+ */
 export interface LeaseRenewed {
   readonly type: 'LeaseRenewed'
   readonly lease: Lease
@@ -224,6 +227,8 @@ export interface Claim {
   readonly type: 'Claim'
   readonly terms: Terms
   readonly ownOnly: boolean
+  /** Renewals that this server answered without an event and that no event counts yet; absent is none. */
+  readonly unrecorded?: number
 }
 
 /**
@@ -234,6 +239,8 @@ export interface Renew {
   readonly type: 'Renew'
   readonly terms: Terms
   readonly reuseSec: number
+  /** As for `Claim`. */
+  readonly unrecorded?: number
 }
 
 /**
@@ -387,13 +394,21 @@ const isOutdated = (ofGrant: Instant | undefined, lease: Lease): boolean =>
 /** When the lease was granted for the time it has now. */
 export const grantedAt = (lease: Lease): Instant => lease.expiresAt - lease.validLifetimeSec * 1000
 
+/** Whether a renewal is a copy of the request that led to the grant in force; see {@link RENEWAL_COPY_MS}. */
+export const isRenewalCopy = (lease: Lease, terms: Terms, now: Instant): boolean =>
+  isRepeated(lease, terms, now, RENEWAL_COPY_MS)
+
 const isRepeated = (lease: Lease, terms: Terms, now: Instant, withinMs: number): boolean =>
   lease.transactionId === terms.transactionId && now - grantedAt(lease) < withinMs
 
 const begun = (terms: Terms, expiresAt: Instant, now: Instant): Lease => makeLease(terms, expiresAt, 0, now)
 
-const prolonged = (before: Lease, terms: Terms, now: Instant): Lease =>
-  makeLease(terms, after(now, terms.validLifetimeSec), before.renewals + 1, before.startsAt)
+const renewed = (before: Lease, command: Claim | Renew, now: Instant): Either<Refusal, Option<LeaseEvent>> => {
+  const { terms, unrecorded = 0 } = command
+  const renewals = before.renewals + unrecorded + 1
+  const lease = makeLease(terms, after(now, terms.validLifetimeSec), renewals, before.startsAt)
+  return recorded(unrecorded === 0 ? { type: 'LeaseRenewed', lease } : { type: 'LeaseRenewed', lease, unrecorded })
+}
 
 const ended = (lease: Lease, expiresAt: Instant): Lease => makeLease(lease, expiresAt, lease.renewals, lease.startsAt)
 
@@ -448,7 +463,7 @@ const claim = (
   const bound = boundTo(state, terms.holder, now)
   if (bound) {
     if (isRepeated(bound, terms, now, RETRANSMISSION_MS)) return alreadySo
-    return recorded({ type: 'LeaseRenewed', lease: prolonged(bound, terms, now) })
+    return renewed(bound, command, now)
   }
   if (command.ownOnly && !wasLastHeldBy(state, terms.holder)) return E.left({ _tag: 'NotHolder' })
   return claimed(state, terms, now)
@@ -480,9 +495,9 @@ const renew = (
   const bound = boundTo(state, terms.holder, now)
   // A client that comes late finds its address still free more often than not; it keeps it, as a lease that begins anew.
   if (!bound) return wasLastHeldBy(state, terms.holder) ? claimed(state, terms, now) : E.left({ _tag: 'NotHolder' })
-  if (isRepeated(bound, terms, now, RENEWAL_COPY_MS)) return alreadySo
+  if (isRenewalCopy(bound, terms, now)) return alreadySo
   if (now - grantedAt(bound) < command.reuseSec * 1000) return alreadySo
-  return recorded({ type: 'LeaseRenewed', lease: prolonged(bound, terms, now) })
+  return renewed(bound, command, now)
 }
 
 const release = (state: LeaseState, command: Release, now: Instant): Either<Refusal, Option<LeaseEvent>> => {

@@ -24,6 +24,7 @@ import { pauseFor } from '../projections/timer.ts'
 import type { Timer } from '../projections/timer.ts'
 import type { Logger } from './logger.ts'
 import type { Replica } from './replica.ts'
+import { UnrecordedRenewals } from './unrecorded-renewals.ts'
 
 /** Why a command got no answer that rests on the ledger. None of these may become a NAK. */
 export type Failure =
@@ -130,6 +131,7 @@ export class Ledger {
   readonly #decide: ReturnType<typeof decide>
   readonly #underWay = new Map<StreamName, Task>()
   readonly #offers = new Map<StreamName, PendingOffer>()
+  readonly #unrecorded = new UnrecordedRenewals()
   #queue: Task[] = []
   #unconfirmed: Task[] = []
   #waiting = 0
@@ -241,7 +243,8 @@ export class Ledger {
     const { replica, now } = this.#options
     // Nothing else is under way on this stream, so all that can be planned for it is an offer of this server.
     const state = replica.effective(task.stream)
-    const decided = this.#decide(state, task.command, now())
+    const at = now()
+    const decided = this.#decide(state, this.#unrecorded.counted(task.stream, task.command, state), at)
     if (E.isRight(decided) && decided.right._tag === 'Some') {
       task.event = decided.right.value
       task.expected = replica.get(task.stream).revision
@@ -252,6 +255,7 @@ export class Ledger {
     }
     // Expiry is tried on a guess and answers nobody; everything else must not be refused, nor granted anew, from memory.
     if (task.confirmed || task.command.type === 'Expire') {
+      if (E.isRight(decided)) this.#unrecorded.note(task.stream, task.command, state, at)
       this.#finish(task, E.isLeft(decided) ? decided : E.right({ state, event: undefined }))
       return
     }
@@ -475,6 +479,7 @@ export class Ledger {
     const losers = outcomes.map((outcome, i) => {
       const { stream, event, recordedAt } = batch[i] as Proposal
       if (outcome._tag !== 'Appended') return true
+      this.#unrecorded.forget(stream)
       const { revision, seq } = outcome
       const recorded = { log: store.log, seq, stream, revision, recordedAt, event }
       replica.apply(recorded)

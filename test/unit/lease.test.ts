@@ -1,6 +1,6 @@
-import { describe, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { INFINITE_SEC } from '../../domain/instant.ts'
-import type { Command } from '../../domain/lease.ts'
+import type { Claim, Command, Renew } from '../../domain/lease.ts'
 import { lease4Stream } from '../../domain/stream.ts'
 import { at, given, history, terms } from '../support/lease-spec.ts'
 
@@ -8,12 +8,12 @@ const ann = 'hw:1:02000000000a'
 const bob = 'hw:1:02000000000b'
 
 const offer = (holder: string): Command => ({ type: 'Offer', terms: terms(holder), offerLifetimeSec: 10 })
-const claim = (holder: string, transactionId = 1, ownOnly = false): Command => ({
+const claim = (holder: string, transactionId = 1, ownOnly = false): Claim => ({
   type: 'Claim',
   terms: terms(holder, { transactionId }),
   ownOnly,
 })
-const renew = (holder: string, transactionId = 2, reuseSec = 0): Command => ({
+const renew = (holder: string, transactionId = 2, reuseSec = 0): Renew => ({
   type: 'Renew',
   terms: terms(holder, { transactionId }),
   reuseSec,
@@ -138,6 +138,18 @@ describe('Renew', () => {
     given(bound)
       .when(renew(ann, 9, 900), at(900))
       .then({ type: 'LeaseRenewed' }))
+  it('counts those before it that were answered without an event', () => {
+    given(history([claim(ann), at(0)], [renew(ann, 8), at(1000)]))
+      .when({ ...renew(ann, 9, 900), unrecorded: 2 }, at(1900))
+      .then({ type: 'LeaseRenewed', unrecorded: 2, lease: { renewals: 4, expiresAt: at(5500) } })
+    given(bound)
+      .when({ ...claim(ann, 9), unrecorded: 1 }, at(1900))
+      .then({ type: 'LeaseRenewed', unrecorded: 1, lease: { renewals: 2 } })
+  })
+  it('says nothing of others when there were none', () => {
+    const [, renewed] = history([claim(ann), at(0)], [{ ...renew(ann), unrecorded: 0 }, at(60)])
+    expect(Object.keys(renewed ?? {})).toEqual(['type', 'lease'])
+  })
   it('that comes too late gets the address back as a new lease while it is free', () =>
     given(bound)
       .when(renew(ann), at(3601))

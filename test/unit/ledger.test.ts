@@ -116,6 +116,53 @@ describe('Ledger', () => {
     expect(await b.ledger.execute(stream, cached)).toMatchObject(E.left({ _tag: 'NotHolder' }))
   })
 
+  it('counts renewals that it answered without an event in the next one that is recorded', async () => {
+    let seconds = 0
+    const store = makeMemoryLedger(() => at(seconds))
+    const [a, b] = ['a', 'b'].map((name) => open(store, name, () => at(seconds))) as [TestServer, TestServer]
+    const renewAt = async (server: TestServer, second: number, transactionId: number): Promise<unknown> => {
+      seconds = second
+      const asked = terms('ann', { transactionId })
+      const answer = await server.ledger.execute(stream, { type: 'Renew', terms: asked, reuseSec: 900 })
+      return E.isRight(answer) ? answer.right.event : answer
+    }
+    await a.ledger.execute(stream, claim('ann'))
+    expect(await renewAt(a, 300, 2)).toBeUndefined()
+    // Two relays carry the next one; that is one renewal all the same.
+    expect(await renewAt(a, 600, 3)).toBeUndefined()
+    expect(await renewAt(a, 600.2, 3)).toBeUndefined()
+    expect(await renewAt(a, 900, 4)).toMatchObject({ type: 'LeaseRenewed', unrecorded: 2, lease: { renewals: 3 } })
+    // Counted is counted; and what the other server has answered, it counts itself.
+    expect(await renewAt(b, 1200, 5)).toBeUndefined()
+    const plain = await renewAt(a, 1800, 6)
+    expect(plain).toMatchObject({ type: 'LeaseRenewed', lease: { renewals: 4 } })
+    expect(plain).not.toHaveProperty('unrecorded')
+    expect(await renewAt(b, 2700, 7)).toMatchObject({ unrecorded: 1, lease: { renewals: 6 } })
+    expect(store.streams.get(stream)).toHaveLength(4)
+  })
+
+  it('counts no renewals of a lease that is over into the one after it', async () => {
+    let seconds = 0
+    const store = makeMemoryLedger(() => at(seconds))
+    const [a, b] = ['a', 'b'].map((name) => open(store, name, () => at(seconds))) as [TestServer, TestServer]
+    const cached = (transactionId: number): Command => ({
+      type: 'Renew',
+      terms: terms('ann', { transactionId }),
+      reuseSec: 900,
+    })
+    await a.ledger.execute(stream, claim('ann'))
+    seconds = 300
+    await a.ledger.execute(stream, cached(2))
+    await b.follower.catchUp()
+    await b.ledger.execute(stream, { type: 'Release', holder: 'ann', cause: 'client' })
+    await b.ledger.execute(stream, claim('ann', 3))
+    await a.follower.catchUp()
+    seconds = 1200
+    const answer = await a.ledger.execute(stream, cached(4))
+    expect(answer).toMatchObject(E.right({ event: { type: 'LeaseRenewed', lease: { renewals: 1 } } }))
+    expect(E.isRight(answer) && answer.right.event).not.toHaveProperty('unrecorded')
+  })
+
   it('never sends what was decided on a state that has been overtaken', async () => {
     const store = makeMemoryLedger(clock)
     const [a, b] = [open(store, 'a'), open(store, 'b')]
