@@ -17,8 +17,8 @@ import type { Replica } from './replica.ts'
 export interface LeaseChecks {
   readonly category: Category
   readonly mode: SanityChecks['leaseChecks']
-  /** The subnet in which an address lies now; undefined when it is in none. */
-  readonly subnetIdOf: (resource: Resource) => number | undefined
+  /** The subnet of an address or prefix that was leased in the subnet `leasedIn`; undefined when it is in none any more. */
+  readonly subnetIdOf: (resource: Resource, leasedIn: number) => number | undefined
   readonly replica: Replica
   readonly ledger: Ledger
   readonly log: Logger
@@ -47,7 +47,7 @@ export const checkLeases = async (checks: LeaseChecks): Promise<Misfits> => {
     if (++looked % TOGETHER_MAX === 0) await turn()
     const parsed = state.status === 'bound' ? parseStream(stream) : O.none
     if (O.isNone(parsed) || parsed.value.category !== category) continue
-    const subnetId = subnetIdOf(parsed.value)
+    const subnetId = subnetIdOf(parsed.value, state.lease.subnetId)
     if (subnetId === state.lease.subnetId) continue
     if (subnetId === undefined) found.homeless++
     else found.moved++
