@@ -34,10 +34,20 @@ export interface FreePlace {
 }
 
 /**
- * The first free place at or after `start`, counted over the spaces one after another, wrapping round at the end;
- * `undefined` when every place is taken.
+ * One of several who choose in the same pools at the same time and do not hear the same clients, such as the workers of a
+ * server: of places that are free alike it takes those whose number leaves `own` when it is divided by `count`, so that
+ * two of them do not offer one address to two clients.
  */
-export const findFree = (spaces: ReadonlyArray<Occupancy>, start: number): FreePlace | undefined => {
+export interface Lane {
+  readonly own: number
+  readonly count: number
+}
+
+/**
+ * The first free place at or after `start`, counted over the spaces one after another, wrapping round at the end;
+ * `undefined` when every place is taken. With a lane, a near one of the lane if there is any, else the first.
+ */
+export const findFree = (spaces: ReadonlyArray<Occupancy>, start: number, lane?: Lane): FreePlace | undefined => {
   let first = 0
   let offset = start
   while (first < spaces.length - 1 && offset >= (spaces[first] as Occupancy).size) {
@@ -49,8 +59,23 @@ export const findFree = (spaces: ReadonlyArray<Occupancy>, start: number): FreeP
     const space = (first + step) % spaces.length
     const occupancy = spaces[space]
     if (occupancy === undefined) return undefined
-    const place = occupancy.nextFree(step === 0 ? offset : 0)
+    const place = freeIn(occupancy, step === 0 ? offset : 0, lane)
     if (place >= 0) return { space, place }
   }
   return undefined
+}
+
+/** How many places a search looks at for one of its lane, for each that shares the pool. */
+const TRIES = 4
+
+const freeIn = (occupancy: Occupancy, from: number, lane: Lane | undefined): number => {
+  const first = occupancy.nextFree(from)
+  if (lane === undefined) return first
+  let place = first
+  for (let tries = TRIES * lane.count; tries > 0 && place >= 0; tries--) {
+    const away = (lane.own - (place % lane.count) + lane.count) % lane.count
+    if (away === 0) return place
+    place = occupancy.nextFree(place + away)
+  }
+  return first
 }

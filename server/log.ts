@@ -24,15 +24,19 @@ export interface ServiceLog {
 
 /**
  * Opens the outputs of the configuration; without any, standard output. Of several loggers the most talkative severity
- * counts, since the service is one process with one log.
+ * counts, since the service has one log. `fields` stand on each line.
  */
-export const openLog = (loggers: readonly LoggerConfig[], terminal: boolean): ServiceLog => {
+export const openLog = (
+  loggers: readonly LoggerConfig[],
+  terminal: boolean,
+  fields: Readonly<Record<string, string>> = {},
+): ServiceLog => {
   const outputs = new Set(loggers.flatMap((logger) => logger.outputs.map(({ output }) => output)))
   if (outputs.size === 0) outputs.add('stdout')
   const level = levelOf(loggers)
   const streams = [...outputs].map((output) => openOutput(output, terminal))
   const destinations = streams.map((stream) => ({ stream, level: level === 'silent' ? ('fatal' as const) : level }))
-  const log = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.multistream(destinations))
+  const log = pino({ level, base: fields, timestamp: pino.stdTimeFunctions.isoTime }, pino.multistream(destinations))
   return { log, flush: () => streams.forEach((stream) => stream.flushSync?.()) }
 }
 

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
+import type { Lane } from '../domain/allocation.ts'
 import type { Config, Dhcp4, Dhcp6 } from './config/model.ts'
 import type { Core } from './core.ts'
 import { Handler4 } from './dhcp4/handler.ts'
@@ -20,6 +21,8 @@ import { checkLeases } from './lease-checks.ts'
 import type { Share } from './load-share.ts'
 import type { Logger } from './logger.ts'
 import { listInterfaces } from './net/interfaces.ts'
+import type { SocketMaker } from './net/socket-maker.ts'
+import { serverOf } from './worker.ts'
 import { Spaces } from './spaces.ts'
 
 /** The servers that are listening. */
@@ -38,6 +41,9 @@ export interface ProtocolOptions {
   readonly log: Logger
   readonly now: () => number
   readonly random: () => number
+  readonly sockets: SocketMaker
+  /** Which of the workers of a server this process is; undefined where it is the only one. */
+  readonly lane: Lane | undefined
 }
 
 /** What the servers stand on. */
@@ -53,7 +59,7 @@ const DRAIN_MS_MAX = 3_000
 export const openProtocols = async (config: Config, on: ProtocolsOn): Promise<Either<string, Protocols>> => {
   const { options } = on
   const { replica } = on.core
-  const spaces = new Spaces(replica, options.now, options.random, config.dhcp4, config.dhcp6)
+  const spaces = new Spaces(replica, options.now, options.random, config.dhcp4, config.dhcp6, options.lane)
   replica.listen((stream) => spaces.sync(stream))
   const parts: Part[] = []
   const openers = [
@@ -89,7 +95,11 @@ const makeRoom = (on: ProtocolsOn) => async (): Promise<boolean> => {
   return on.core.ledger.health === 'up'
 }
 
-const shareOf = ({ core }: ProtocolsOn): Share => ({ own: core.store.log, alive: core.cluster.alive })
+/** Workers of one server share its share: a datagram reaches only one of them. */
+const shareOf = ({ core }: ProtocolsOn): Share => ({
+  own: serverOf(core.store.log),
+  alive: [...new Set(core.cluster.alive.map(serverOf))],
+})
 
 const open4 =
   (config: Config, dhcp4: Dhcp4, on: ProtocolsOn, spaces: Spaces) => async (): Promise<Either<string, Part>> => {
@@ -125,7 +135,7 @@ const open4 =
     const receive: Receive4 = (bytes, arrival, send) => {
       if (gate.open) handler.handle(bytes, arrival, send)
     }
-    const opened = await listen4({ interfaces: dhcp4.interfaces, ports, now, log, receive, reusePort: false })
+    const opened = await listen4({ interfaces: dhcp4.interfaces, ports, now, log, receive, sockets: options.sockets })
     if (E.isLeft(opened)) return E.left(opened.left.message)
     addresses = opened.right.addresses
     const { find } = indexSubnets4(dhcp4)
@@ -174,7 +184,7 @@ const open6 =
     const receive: Receive6 = (bytes, arrival, send) => {
       if (gate.open) handler.handle(bytes, arrival, send)
     }
-    const opened = await listen6({ interfaces: dhcp6.interfaces, ports, now, log, receive, reusePort: false })
+    const opened = await listen6({ interfaces: dhcp6.interfaces, ports, now, log, receive, sockets: options.sockets })
     if (E.isLeft(opened)) return E.left(opened.left.message)
     return E.right({
       where: opened.right.where.map((place) => `DHCPv6 on ${place}`),

@@ -4,6 +4,7 @@
  */
 import * as O from 'fp-ts/lib/Option.js'
 import { findFree, startingPlace } from '../domain/allocation.ts'
+import type { Lane } from '../domain/allocation.ts'
 import type { Instant } from '../domain/instant.ts'
 import type { ClientKey } from '../domain/lease.ts'
 import { Occupancy } from '../domain/occupancy.ts'
@@ -57,6 +58,7 @@ export class Spaces {
   readonly #replica: Replica
   readonly #now: () => Instant
   readonly #random: () => number
+  readonly #lane: Lane | undefined
 
   constructor(
     replica: Replica,
@@ -64,10 +66,12 @@ export class Spaces {
     random: () => number,
     dhcp4: Dhcp4 | undefined,
     dhcp6: Dhcp6 | undefined,
+    lane?: Lane,
   ) {
     this.#replica = replica
     this.#now = now
     this.#random = random
+    this.#lane = lane
     for (const space of [...spaces4(dhcp4), ...spaces6(dhcp6)]) {
       this.#sorted[space.category].push(space)
       const key = `${space.category}/${space.subnetId}`
@@ -133,6 +137,7 @@ export class Spaces {
     const found = findFree(
       spaces.map((space) => space.occupancy),
       this.#start(choice, Math.min(size, Number.MAX_SAFE_INTEGER)),
+      this.#lane,
     )
     if (found === undefined) return undefined
     const space = spaces[found.space] as Space

@@ -20,6 +20,8 @@ import type { Stores } from './stores.ts'
 /** What the command line adds to the configuration. Ports are UDP ports, uint16. */
 export interface StartOptions extends CoreOptions, ProtocolOptions {
   readonly serverName: string
+  /** Whether this process has the embedded database, or shares that of another. */
+  readonly storeMode: 'own' | 'share'
 }
 
 /** A running service. */
@@ -39,8 +41,8 @@ export interface Running {
 
 /** Starts the service; `Left` is one sentence that says what is wrong and what to do. Then nothing is left open. */
 export const start = async (config: Config, options: StartOptions): Promise<Either<string, Running>> => {
-  const { log, serverName } = options
-  const stores = await openStores(config, serverName, log)
+  const { log, serverName, storeMode: mode } = options
+  const stores = await openStores(config, { serverName, mode, log })
   if (E.isLeft(stores)) return stores
   const core = await openCore(config, options, stores.right)
   if (E.isLeft(core)) {

@@ -60,11 +60,29 @@ interface Database {
   readonly stop: () => Promise<void>
 }
 
-/** Opens the ledger for writing under a server's name. `Left` is one sentence; then nothing is left open. */
-export const openStores = async (config: Config, serverName: string, log: Logger): Promise<Either<string, Stores>> => {
-  if (config.store._tag === 'embedded')
-    log.info({ folder: config.ledger.dataFolder }, 'starting the embedded PostgreSQL')
-  const opened = await openBoth(config, 'own', (database) => database.open(serverName))
+/** A database that is there for other processes of this machine. */
+export type HeldStore = Pick<Database, 'connection' | 'failed' | 'stop'>
+
+/** Sees to it that the database is there, for worker processes. `Left` is one sentence. */
+export const holdStore = (config: Config, log: Logger): Promise<Either<string, HeldStore>> => {
+  sayEmbedded(config, log)
+  return reach(config, 'own')
+}
+
+const sayEmbedded = ({ store, ledger }: Config, log: Logger): void => {
+  if (store._tag === 'embedded') log.info({ folder: ledger.dataFolder }, 'starting the embedded PostgreSQL')
+}
+
+/**
+ * Opens the ledger for writing under a server's name. `own`: this process is the one that has the embedded database;
+ * `share`: it uses that of another. `Left` is one sentence; then nothing is left open.
+ */
+export const openStores = async (
+  config: Config,
+  { serverName, mode, log }: { readonly serverName: string; readonly mode: 'own' | 'share'; readonly log: Logger },
+): Promise<Either<string, Stores>> => {
+  if (mode === 'own') sayEmbedded(config, log)
+  const opened = await openBoth(config, mode, (database) => database.open(serverName))
   if (E.isLeft(opened)) return opened
   const { ledger: store, tables, database, close } = opened.right
   const warnings = await database.warnings?.()()

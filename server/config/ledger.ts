@@ -20,11 +20,6 @@ const LIMITS = { queueMax: 4096, batchMax: 200, offerBatchMax: 200, attemptsMax:
 /** Resolves the ledger's own settings, with those of the command line laid over. */
 export const resolveLedger = (written: LedgerText | undefined, overrides: Overrides, report: Report): LedgerConfig => {
   const limits = written?.limits
-  if ((written?.workers ?? 1) > 1) {
-    report.warn(
-      'workers has no effect yet: one process serves; start further servers, each with a --server-name of its own',
-    )
-  }
   const http = written?.http
   return {
     serverName: overrides.serverName ?? written?.['server-name'],

@@ -63,10 +63,14 @@ const resolveTop = (top: Top, overrides: Overrides, report: Report): Config => {
   const dhcp4 = top.Dhcp4 === undefined ? undefined : resolveDhcp4(top.Dhcp4, listen.dhcp4, report)
   const dhcp6 = top.Dhcp6 === undefined ? undefined : resolveDhcp6(top.Dhcp6, listen.dhcp6, report)
   if (top.Dhcp4 === undefined && top.Dhcp6 === undefined) report.error([], 'expected an object Dhcp4 or Dhcp6')
+  const store = chooseStore(top, report)
+  if (store._tag === 'memory' && ledger.workers > 1) {
+    report.error(['LeaseLedger', 'workers'], 'expected 1 with the store memory, which is that of one process')
+  }
   return {
     dhcp4,
     dhcp6,
-    store: chooseStore(top, report),
+    store,
     ledger,
     loggers: resolveLoggers([...(top.Dhcp4?.loggers ?? []), ...(top.Dhcp6?.loggers ?? [])]),
     warnings: report.warnings,

@@ -1,5 +1,4 @@
 /** The sockets of the DHCPv4 server, and how datagrams and replies pass between them and the handler. */
-import { setTimeout as pause } from 'node:timers/promises'
 import * as E from 'fp-ts/lib/Either.js'
 import * as O from 'fp-ts/lib/Option.js'
 import type { Either } from 'fp-ts/lib/Either.js'
@@ -9,11 +8,13 @@ import type { InterfaceChoice, Interfaces } from '../config/model.ts'
 import type { Logger } from '../logger.ts'
 import { findInterface, listInterfaces } from '../net/interfaces.ts'
 import type { NetworkInterface } from '../net/interfaces.ts'
+import { besideInterfaces, chosenInterfaces, openAll } from '../net/open-all.ts'
+import type { OpenSockets } from '../net/open-all.ts'
 import { openRaw4 } from '../net/raw4.ts'
 import type { RawSender4 } from '../net/raw4.ts'
 import type { SocketError } from '../net/socket-error.ts'
 import type { DatagramSocket } from '../net/socket.ts'
-import { openUdp4 } from '../net/udp4.ts'
+import type { SocketMaker } from '../net/socket-maker.ts'
 import type { Arrival4 } from './exchange.ts'
 import type { Send4 } from './handler.ts'
 import type { Ports4 } from './reply.ts'
@@ -37,7 +38,7 @@ export interface Listen4Options {
   readonly now: () => Instant
   readonly log: Logger
   readonly receive: Receive4
-  readonly reusePort: boolean
+  readonly sockets: SocketMaker
 }
 
 interface Endpoint4 {
@@ -47,74 +48,36 @@ interface Endpoint4 {
   readonly addressText: string
 }
 
-/** One socket that the configuration asks for. */
-type Wanted = () => Promise<Either<SocketError, Endpoint4>>
-
 /**
- * Opens a socket for each chosen interface and each listening address. What cannot be opened is tried again as often as
- * `service-sockets-max-retries` says: before the start if all are required or nothing is open yet, otherwise beside the
- * service, so that an interface that comes up late does not hold up the others. On `Left` nothing stays open.
+ * Opens a socket for each chosen interface and each listening address; see {@link openAll} for what cannot be opened. On
+ * `Left` nothing stays open.
  */
 export const listen4 = async (options: Listen4Options): Promise<Either<SocketError, Listening4>> => {
   const { interfaces, log } = options
-  const { requireAll, retriesMax, retryWaitMs } = interfaces
-  const opened: Endpoint4[] = []
   const addresses = new Set<number>()
-  const closing = new AbortController()
-  let failure: SocketError | undefined
-  const open = async (wanted: ReadonlyArray<Wanted>): Promise<Wanted[]> => {
-    const failed: Wanted[] = []
-    for (const each of wanted) {
-      const endpoint = await each()
-      if (E.isLeft(endpoint)) {
-        failure = endpoint.left
-        failed.push(each)
-        log.warn({ reason: endpoint.left.message }, 'a DHCPv4 socket could not be opened')
-        continue
-      }
-      opened.push(endpoint.right)
-      addresses.add(endpoint.right.address)
-    }
-    return failed
-  }
-  const close = async (): Promise<void> => {
-    closing.abort()
-    for (const { socket, raw } of opened) {
+  const opened = await openAll<Endpoint4>({
+    protocol: 'DHCPv4',
+    interfaces,
+    log,
+    wanted: [
+      ...chosen(interfaces).map((choice) => () => openOn(options, choice)),
+      ...interfaces.listen.map(
+        ({ address, port }) =>
+          () =>
+            openAt(options, address, port),
+      ),
+    ],
+    connect: (endpoint) => {
+      addresses.add(endpoint.address)
+      connect(endpoint, options)
+    },
+    close: async ({ socket, raw }) => {
       raw?.close()
       await socket.close()
-    }
-  }
-  let missing = await open(wantedOf(options))
-  let retries = 0
-  while (missing.length > 0 && (requireAll || opened.length === 0) && retries < retriesMax) {
-    await pause(retryWaitMs)
-    retries++
-    missing = await open(missing)
-  }
-  if (failure !== undefined && missing.length > 0 && (requireAll || opened.length === 0)) {
-    await close()
-    return E.left(failure)
-  }
-  for (const endpoint of opened) connect(endpoint, options)
-  const later = async (): Promise<void> => {
-    for (; missing.length > 0 && retries < retriesMax; retries++) {
-      await pause(retryWaitMs, undefined, { signal: closing.signal, ref: false }).catch(() => undefined)
-      if (closing.signal.aborted) return
-      const before = opened.length
-      missing = await open(missing)
-      for (const endpoint of opened.slice(before)) {
-        if (closing.signal.aborted) {
-          endpoint.raw?.close()
-          await endpoint.socket.close()
-          return
-        }
-        connect(endpoint, options)
-        log.info({ where: whereText(endpoint) }, 'a DHCPv4 socket was opened late')
-      }
-    }
-  }
-  void later()
-  return E.right({ where: opened.map(whereText), addresses, close })
+    },
+    where: whereText,
+  })
+  return E.map((sockets: OpenSockets): Listening4 => ({ ...sockets, addresses }))(opened)
 }
 
 const whereText = ({ socket, raw, addressText }: Endpoint4): string => {
@@ -122,26 +85,9 @@ const whereText = ({ socket, raw, addressText }: Endpoint4): string => {
   return `${on}${addressText} port ${socket.local.port}${raw === undefined ? '' : ' (raw)'}`
 }
 
-const wantedOf = (options: Listen4Options): Wanted[] => {
-  const { choices, listen } = options.interfaces
-  return [
-    ...chosen(choices).map((choice) => () => openOn(options, choice)),
-    ...listen.map(
-      ({ address, port }) =>
-        () =>
-          openAt(options, address, port),
-    ),
-  ]
-}
-
-/** The interfaces meant by the configuration: `*` is every one that is up, can broadcast and has an IPv4 address. */
-const chosen = (choices: readonly InterfaceChoice[]): InterfaceChoice[] => {
-  if (!choices.some(({ name }) => name === '*')) return [...choices]
-  const all = listInterfaces().filter((found) => found.up && !found.loopback && found.ipv4.length > 0)
-  const named = choices.filter(({ name }) => name !== '*')
-  const others = all.filter(({ name }) => !named.some((choice) => choice.name === name))
-  return [...named, ...others.map(({ name }) => ({ name, address: undefined }))]
-}
+/** `*` is every interface that can broadcast and has an IPv4 address. */
+const chosen = ({ choices }: Interfaces): readonly InterfaceChoice[] =>
+  chosenInterfaces(choices, (found) => found.broadcast && found.ipv4.length > 0)
 
 const openOn = async (options: Listen4Options, choice: InterfaceChoice): Promise<Either<SocketError, Endpoint4>> => {
   const found = findInterface(choice.name)
@@ -149,8 +95,8 @@ const openOn = async (options: Listen4Options, choice: InterfaceChoice): Promise
   const address = addressOn(found.right, choice)
   if (E.isLeft(address)) return address
   if (found.right.loopback) return openAt(options, address.right.text, options.ports.server)
-  const { ports, now, reusePort, log } = options
-  const socket = await openUdp4({ interfaceName: choice.name, port: ports.server, now, reusePort })()
+  const { ports, now, log, sockets } = options
+  const socket = await sockets.udp4({ interfaceName: choice.name, port: ports.server, now })()
   if (E.isLeft(socket)) return socket
   const raw = await rawOn(options, choice.name)
   if (socket.right.notice !== undefined) log.warn({}, socket.right.notice)
@@ -172,35 +118,14 @@ const openAt = async (
   address: string,
   port: number,
 ): Promise<Either<SocketError, Endpoint4>> => {
-  const { now, reusePort } = options
-  const interfaceName = rivalled(options, port) ? interfaceOf(address) : undefined
-  const socket = await openUdp4({
-    address,
-    port,
-    now,
-    reusePort,
-    ...(interfaceName === undefined ? {} : { interfaceName }),
-  })()
+  const { now, sockets, interfaces, ports } = options
+  const rivals = port === ports.server ? chosen(interfaces) : []
+  const interfaceName = besideInterfaces(address, rivals, (text) => text.startsWith('127.'))
+  const socket = await sockets.udp4({ address, port, now, ...(interfaceName === undefined ? {} : { interfaceName }) })()
   if (E.isLeft(socket)) return socket
   // Clients are told an address that they can reach, and 0.0.0.0 is none.
   const text = numberOf(address) === 0 ? someAddress() : address
   return E.right({ socket: socket.right, raw: undefined, address: numberOf(text), addressText: address })
-}
-
-/**
- * Whether sockets that are bound to interfaces have the port too. The kernel takes them for rivals of a socket on an
- * address alone, so that one is bound to its interface as well; otherwise it is not, which needs no privilege.
- */
-const rivalled = ({ interfaces, ports }: Listen4Options, port: number): boolean => {
-  if (port !== ports.server) return false
-  const found = listInterfaces()
-  return chosen(interfaces.choices).some(({ name }) => found.some((each) => each.name === name && !each.loopback))
-}
-
-const interfaceOf = (address: string): string | undefined => {
-  const found = listInterfaces()
-  const owner = found.find(({ ipv4 }) => ipv4.some((each) => each.address === address))
-  return (owner ?? (address.startsWith('127.') ? found.find(({ loopback }) => loopback) : undefined))?.name
 }
 
 const someAddress = (): string =>

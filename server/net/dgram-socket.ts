@@ -16,15 +16,15 @@ export interface NativePlan {
   /** The C structure sockaddr_in or sockaddr_in6 to bind to. */
   readonly socketAddress: Uint8Array
   readonly reuseAddress: boolean
-  readonly reusePort: boolean
   readonly receiveBufferBytes: number
+  /** C structures ipv6_mreq of multicast groups to join. */
+  readonly memberships?: readonly Uint8Array[]
 }
 
 /** What a socket made by Node alone is to have. */
 export interface PlainPlan {
   readonly attempt: Attempt
   readonly reuseAddress: boolean
-  readonly reusePort: boolean
   readonly receiveBufferBytes: number
 }
 
@@ -34,24 +34,37 @@ export interface BoundSocket {
   readonly fd?: number
 }
 
-/** Makes a socket with native calls, bound to the attempt's interface, and hands it to `dgram`. */
-export const bindNative = async (native: Native, plan: NativePlan): Promise<Either<SocketError, BoundSocket>> => {
+/** Makes a socket with native calls, bound as planned. The descriptor belongs to the caller; nothing reads from it. */
+export const bindDescriptor = (native: Native, plan: NativePlan): Either<SocketError, number> => {
   const { attempt } = plan
   const fd = native.socket(attempt.family === 4 ? linux.AF_INET : linux.AF_INET6, linux.SOCK_DGRAM, 0)
   if (fd < 0) return E.left(socketError(errorName(fd), attempt))
   const failed = prepare(native, fd, plan)
-  if (failed < 0) {
-    native.close(fd)
-    return E.left(socketError(errorName(failed), attempt))
-  }
+  if (failed >= 0) return E.right(fd)
+  native.close(fd)
+  return E.left(socketError(errorName(failed), attempt))
+}
+
+/** Hands a bound descriptor to `dgram`, which reads from it and closes it at the end. */
+export const adoptDescriptor = async (
+  native: Native,
+  fd: number,
+  { attempt, reuseAddress }: Pick<NativePlan, 'attempt' | 'reuseAddress'>,
+): Promise<Either<SocketError, BoundSocket>> => {
   const bound = await bindDgram(openDgram(attempt.family), { fd, exclusive: true }, attempt)
   if (E.isLeft(bound)) {
     native.close(fd)
     return bound
   }
   // libuv sets SO_REUSEADDR on every descriptor it adopts, which would let a second server take the port after us.
-  if (!plan.reuseAddress) native.setOption(fd, linux.SOL_SOCKET, linux.SO_REUSEADDR, 0)
+  if (!reuseAddress) native.setOption(fd, linux.SOL_SOCKET, linux.SO_REUSEADDR, 0)
   return E.right({ socket: bound.right, fd })
+}
+
+/** Makes a socket with native calls, bound to the attempt's interface, and hands it to `dgram`. */
+export const bindNative = async (native: Native, plan: NativePlan): Promise<Either<SocketError, BoundSocket>> => {
+  const fd = bindDescriptor(native, plan)
+  return E.isLeft(fd) ? fd : adoptDescriptor(native, fd.right, plan)
 }
 
 /** Options in the order that matters (device before bind). Returns 0 or the first `-errno`. */
@@ -63,13 +76,15 @@ const prepare = (native: Native, fd: number, plan: NativePlan): number => {
   if (family === 4) steps.push(() => set(linux.SO_BROADCAST, 1))
   if (family === 6) steps.push(() => native.setOption(fd, linux.IPPROTO_IPV6, linux.IPV6_V6ONLY, 1))
   if (plan.reuseAddress) steps.push(() => set(linux.SO_REUSEADDR, 1))
-  if (plan.reusePort) steps.push(() => set(linux.SO_REUSEPORT, 1))
   steps.push(() => {
     // Above the system's limit (net.core.rmem_max) only CAP_NET_ADMIN helps; without it the limit is what we get.
     const forced = set(linux.SO_RCVBUFFORCE, plan.receiveBufferBytes)
     return forced < 0 ? set(linux.SO_RCVBUF, plan.receiveBufferBytes) : forced
   })
   steps.push(() => native.bind(fd, plan.socketAddress))
+  for (const membership of plan.memberships ?? []) {
+    steps.push(() => native.setOption(fd, linux.IPPROTO_IPV6, linux.IPV6_ADD_MEMBERSHIP, membership))
+  }
   for (const step of steps) {
     const result = step()
     if (result < 0) return result
@@ -82,7 +97,6 @@ export const bindPlain = async (plan: PlainPlan): Promise<Either<SocketError, Bo
   const { attempt } = plan
   const socket = openDgram(attempt.family, {
     reuseAddr: plan.reuseAddress,
-    reusePort: plan.reusePort,
     ipv6Only: attempt.family === 6,
     recvBufferSize: plan.receiveBufferBytes,
   })

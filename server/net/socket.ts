@@ -64,8 +64,6 @@ export interface OpenOptions {
    * with it a second server would start on the same port unnoticed, and take part of the datagrams.
    */
   readonly reuseAddress?: boolean
-  /** Spreads datagrams over all sockets of this user that are bound alike (SO_REUSEPORT), for several workers. */
-  readonly reusePort?: boolean
   /** Receive buffer wanted, octets; less is granted where the system limits it. Default {@link RECEIVE_BUFFER_BYTES}. */
   readonly receiveBufferBytes?: number
   /** The clock that stamps each datagram. */

@@ -1,14 +1,17 @@
 import * as E from 'fp-ts/lib/Either.js'
+import type { Either } from 'fp-ts/lib/Either.js'
 import * as O from 'fp-ts/lib/Option.js'
 import { readFileSync } from 'node:fs'
 import { parseIp4 } from '../../domain/address.ts'
 import type { Ip4 } from '../../domain/address.ts'
 import { bindNative, bindPlain, wrapSocket } from './dgram-socket.ts'
+import type { NativePlan } from './dgram-socket.ts'
 import { findInterface } from './interfaces.ts'
 import { linux, littleEndian, loadNative } from './native.ts'
 import type { NativeResult } from './native.ts'
 import { RECEIVE_BUFFER_BYTES } from './socket.ts'
 import type { DatagramSocket, OpenOptions, Opening } from './socket.ts'
+import type { SocketError } from './socket-error.ts'
 
 /** A bound IPv4 socket, allowed to send to the broadcast address. */
 export type Socket4 = DatagramSocket
@@ -35,21 +38,12 @@ export interface Udp4Options extends OpenOptions {
 export const openUdp4 =
   (options: Udp4Options, native: NativeResult = loadNative()): Opening<Socket4> =>
   async () => {
-    const { interfaceName, port, now, address = '0.0.0.0' } = options
-    if (interfaceName !== undefined) {
-      const found = findInterface(interfaceName)
-      if (E.isLeft(found)) return found
-    }
-    const parsed = parseIp4(address)
-    if (O.isNone(parsed)) return E.left({ _tag: 'NoSuchAddress', message: `${address} is not an IPv4 address` })
-    const plan = {
-      attempt: { family: 4 as const, address, port, interfaceName },
-      reuseAddress: options.reuseAddress ?? false,
-      reusePort: options.reusePort ?? false,
-      receiveBufferBytes: options.receiveBufferBytes ?? RECEIVE_BUFFER_BYTES,
-    }
+    const { interfaceName, now } = options
+    const planned = planUdp4(options)
+    if (E.isLeft(planned)) return planned
+    const plan = planned.right
     if (E.isRight(native) && (interfaceName !== undefined || plan.receiveBufferBytes > systemReceiveBufferMax())) {
-      const bound = await bindNative(native.right, { ...plan, socketAddress: socketAddress4(parsed.value, port) })
+      const bound = await bindNative(native.right, plan)
       if (E.isLeft(bound)) return bound
       return E.right(wrapSocket(bound.right, { interfaceName, now, native: native.right }))
     }
@@ -57,6 +51,23 @@ export const openUdp4 =
     if (E.isLeft(bound)) return bound
     return E.right(wrapSocket(bound.right, { now, notice: unboundNotice(interfaceName, native) }))
   }
+
+/** What {@link openUdp4} binds; the same errors. */
+export const planUdp4 = (options: Udp4Options): Either<SocketError, NativePlan> => {
+  const { interfaceName, port, address = '0.0.0.0' } = options
+  if (interfaceName !== undefined) {
+    const found = findInterface(interfaceName)
+    if (E.isLeft(found)) return found
+  }
+  const parsed = parseIp4(address)
+  if (O.isNone(parsed)) return E.left({ _tag: 'NoSuchAddress', message: `${address} is not an IPv4 address` })
+  return E.right({
+    attempt: { family: 4, address, port, interfaceName },
+    socketAddress: socketAddress4(parsed.value, port),
+    reuseAddress: options.reuseAddress ?? false,
+    receiveBufferBytes: options.receiveBufferBytes ?? RECEIVE_BUFFER_BYTES,
+  })
+}
 
 const unboundNotice = (interfaceName: string | undefined, native: NativeResult): string | undefined =>
   interfaceName === undefined || E.isRight(native)

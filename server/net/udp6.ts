@@ -1,8 +1,10 @@
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
+import * as O from 'fp-ts/lib/Option.js'
 import { isIPv6 } from 'node:net'
+import { ip6Bytes, parseIp6 } from '../../domain/address.ts'
 import { bindNative, bindPlain, wrapSocket } from './dgram-socket.ts'
-import type { BoundSocket } from './dgram-socket.ts'
+import type { BoundSocket, NativePlan } from './dgram-socket.ts'
 import { findInterface, linkLocalAddress } from './interfaces.ts'
 import type { NetworkInterface } from './interfaces.ts'
 import { linux, littleEndian, loadNative } from './native.ts'
@@ -23,9 +25,9 @@ export const ALL_SERVERS = 'ff05::1:3'
 
 /** Options of {@link openUdp6}. */
 export interface Udp6Options extends OpenOptions {
-  /** Address to listen on, without zone; default `::`. Only without `interfaceName`. */
+  /** Address to listen on, without zone; default `::`. With `interfaceName` only this address is heard there. */
   readonly address?: string
-  /** Multicast groups to join on `interfaceName`. Default: both groups of a DHCPv6 server. */
+  /** Multicast groups to join on `interfaceName`. Default: both groups of a DHCPv6 server; none with an `address`. */
   readonly groups?: readonly string[]
 }
 
@@ -52,10 +54,9 @@ const openOnAddress = async (options: Udp6Options, native: NativeResult): Promis
   const { address = '::', now } = options
   if (!isIPv6(address)) return E.left({ _tag: 'NoSuchAddress', message: `${address} is not an IPv6 address` })
   const plan = planFor(options, address)
-  // A native socket is worth it only for a larger buffer than the system grants, and for the one address we can write
-  // as bytes without parsing.
-  if (E.isRight(native) && address === '::' && plan.receiveBufferBytes > systemReceiveBufferMax()) {
-    const bound = await bindNative(native.right, { ...plan, socketAddress: anyAddress6(options.port) })
+  // A native socket is worth it only for a larger buffer than the system grants.
+  if (E.isRight(native) && plan.receiveBufferBytes > systemReceiveBufferMax()) {
+    const bound = await bindNative(native.right, plan)
     if (E.isLeft(bound)) return bound
     return E.right(wrapSocket(bound.right, { now, native: native.right }))
   }
@@ -70,17 +71,28 @@ const openOnInterface = async (
 ): Promise<Either<SocketError, Socket6>> => {
   const found = findInterface(interfaceName)
   if (E.isLeft(found)) return found
-  const groups = options.groups ?? [ALL_RELAY_AGENTS_AND_SERVERS, ALL_SERVERS]
-  if (E.isLeft(native)) return openWithoutNative(options, found.right, groups, native.left)
-  const plan = planFor(options, '::', interfaceName)
-  const bound = await bindNative(native.right, { ...plan, socketAddress: anyAddress6(options.port) })
+  if (E.isLeft(native)) return openWithoutNative(options, found.right, groupsOf(options), native.left)
+  const bound = await bindNative(native.right, planOn(options, found.right))
   if (E.isLeft(bound)) return bound
-  for (const group of groups) {
-    const joined = joinGroup(bound.right, group, plan.attempt)
-    if (E.isLeft(joined)) return joined
-  }
   return E.right(wrapSocket(bound.right, { interfaceName, now: options.now, native: native.right }))
 }
+
+/** What {@link openUdp6} binds where there are native calls; the same errors. */
+export const planUdp6 = (options: Udp6Options): Either<SocketError, NativePlan> => {
+  const { interfaceName, address = '::' } = options
+  if (!isIPv6(address)) return E.left({ _tag: 'NoSuchAddress', message: `${address} is not an IPv6 address` })
+  return interfaceName === undefined
+    ? E.right(planFor(options, address))
+    : E.map((on: NetworkInterface) => planOn(options, on))(findInterface(interfaceName))
+}
+
+const groupsOf = ({ groups, address }: Udp6Options): readonly string[] =>
+  groups ?? (address === undefined ? [ALL_RELAY_AGENTS_AND_SERVERS, ALL_SERVERS] : [])
+
+const planOn = (options: Udp6Options, on: NetworkInterface): NativePlan => ({
+  ...planFor(options, options.address ?? '::', on.name),
+  memberships: groupsOf(options).map((group) => membership6(group, on.index)),
+})
 
 /** Binding to a link-local address, unicast or multicast, ties a socket to its interface without native calls. */
 const openWithoutNative = async (
@@ -145,18 +157,29 @@ const joinGroup = (bound: BoundSocket, group: string, attempt: Attempt): Either<
   }
 }
 
-const planFor = (options: Udp6Options, address: string, interfaceName?: string) => ({
-  attempt: { family: 6 as const, address, port: options.port, interfaceName },
+const planFor = (options: Udp6Options, address: string, interfaceName?: string): NativePlan => ({
+  attempt: { family: 6, address, port: options.port, interfaceName },
+  socketAddress: socketAddress6(address, options.port),
   reuseAddress: options.reuseAddress ?? false,
-  reusePort: options.reusePort ?? false,
   receiveBufferBytes: options.receiveBufferBytes ?? RECEIVE_BUFFER_BYTES,
 })
 
-/** struct sockaddr_in6 for `::`: family in machine order, port in network order, the rest zero. */
-const anyAddress6 = (port: number): Uint8Array => {
+const addressBytes = (address: string): Uint8Array => ip6Bytes(O.getOrElse(() => 0n)(parseIp6(address)))
+
+/** struct sockaddr_in6: family in machine order, port and address in network order, flow and scope zero. */
+const socketAddress6 = (address: string, port: number): Uint8Array => {
   const bytes = new Uint8Array(28)
   const view = new DataView(bytes.buffer)
   view.setUint16(0, linux.AF_INET6, littleEndian)
   view.setUint16(2, port)
+  bytes.set(addressBytes(address), 8)
+  return bytes
+}
+
+/** struct ipv6_mreq: the group, and the index of the interface in machine order. */
+const membership6 = (group: string, interfaceIndex: number): Uint8Array => {
+  const bytes = new Uint8Array(20)
+  bytes.set(addressBytes(group))
+  new DataView(bytes.buffer).setUint32(16, interfaceIndex, littleEndian)
   return bytes
 }

@@ -8,6 +8,7 @@ import { ip4Text } from '../../domain/address.ts'
 import { formatErrors, resolveSources } from '../../server/config/load.ts'
 import { sourceOf } from '../../server/config/source.ts'
 import { listen4 } from '../../server/dhcp4/listen.ts'
+import { ownSockets } from '../../server/net/socket-maker.ts'
 import type { Logger } from '../../server/logger.ts'
 
 const tell = (event: string, more: object = {}): void =>
@@ -30,7 +31,7 @@ const opened = await listen4({
   ports: { server: 67, client: 68 },
   now: Date.now,
   log,
-  reusePort: false,
+  sockets: ownSockets,
   receive: (bytes, { localAddress, interfaceName }) =>
     tell('datagram', { text: Buffer.from(bytes).toString(), to: ip4Text(localAddress), interfaceName }),
 })

@@ -120,15 +120,6 @@ describe('sockets on loopback', () => {
     expect((await refuse(openUdp4(thief)))._tag).toBe('AddressInUse')
   })
 
-  it.skipIf(!onLinux)('share a port among workers when asked to', async () => {
-    for (const interfaceName of [undefined, 'lo']) {
-      const wanted = { ...four, reusePort: true, ...(interfaceName === undefined ? {} : { interfaceName }) }
-      const first = await open(openUdp4(wanted))
-      const second = await open(openUdp4({ ...wanted, port: first.local.port }))
-      expect(second.local).toEqual(first.local)
-    }
-  })
-
   it('free the port on close, and count what is sent afterwards as an error', async () => {
     const first = await open(openUdp6(six))
     const { port } = first.local

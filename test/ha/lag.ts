@@ -73,7 +73,7 @@ const openReplica = async (database: TestPostgres, folder: string) => {
   const loaded = loadConfig([file], {})
   if (E.isLeft(loaded)) throw new Error(JSON.stringify(loaded.left))
   const config: Config = loaded.right
-  const stores = orThrow(await openStores(config, 'second', silent))
+  const stores = orThrow(await openStores(config, { serverName: 'second', mode: 'own', log: silent }))
   const fatal = (reason: string): void => {
     throw new Error(reason)
   }

@@ -94,4 +94,35 @@ describe('allocation', () => {
       { numRuns: 100 },
     )
   })
+
+  it('keeps those apart who choose at the same time, and gives the last place to any of them', () => {
+    const cases = fc.record({
+      size: fc.integer({ min: 8, max: 4000 }),
+      starts: fc.tuple(fc.nat(), fc.nat()),
+      count: fc.integer({ min: 2, max: 8 }),
+      taken: fc.array(fc.nat(), { maxLength: 300 }),
+    })
+    fc.assert(
+      fc.property(cases, ({ size, starts, count, taken }) => {
+        const pool = new Occupancy(size)
+        for (const place of taken) pool.add(place % size)
+        const free = size - pool.taken
+        const found = starts.map((start, own) => findFree([pool], start % size, { own, count })?.place)
+        for (const [own, place] of found.entries()) {
+          expect(place === undefined).toBe(free === 0)
+          // Only where all near places are of other lanes, or the pool ends before one, it may be of any.
+          if (place !== undefined && place % count !== own) {
+            const after = Array.from({ length: size - place }, (_, index) => place + index)
+            const missed = after.filter((each) => each % count === own && !pool.has(each))
+            if (free === size) expect(missed).toEqual([])
+          }
+        }
+      }),
+    )
+    const pool = new Occupancy(10_000)
+    const lanes = [0, 1, 2, 3].map((own) => findFree([pool], 5_000, { own, count: 4 })?.place)
+    expect(lanes).toEqual([5_000, 5_001, 5_002, 5_003])
+    for (let place = 0; place < 10_000; place++) if (place !== 77) pool.add(place)
+    for (const own of [0, 1, 2, 3]) expect(findFree([pool], 5_000, { own, count: 4 })?.place).toBe(77)
+  })
 })

@@ -213,7 +213,6 @@ describe('a configuration as for Kea’s DHCPv4 server', () => {
 
   it('warns once of each key that has no effect', () => {
     expect(config.warnings.map((warning) => warning.split(' has no effect')[0])).toEqual([
-      'workers',
       'the hook library libdhcp_lease_cmds.so is not loaded: leases are looked up with SQL and with the ledger command',
       'the hook library libdhcp_ha.so is not loaded: every server that uses the same ledger answers; no pairing is needed',
       'reservations by flex-id are passed over: no client matches them without the hook library flex_id',

@@ -135,7 +135,7 @@ describe('code', () => {
   })
 
   it('asks for the time and for chance only where the program is put together', () => {
-    const composition = /^server\/(main|stores|cli\/[a-z-]+|ledger-cli)\.ts$/
+    const composition = /^server\/(service|workers|stores|cli\/[a-z-]+|ledger-cli)\.ts$/
     const elsewhere = [...sources.projections, ...sources.server].filter(({ path }) => !composition.test(path))
     expect(linesWith(elsewhere, /\bDate\.now\b|\bnew Date\(\)|Math\.random/)).toEqual([])
   })
