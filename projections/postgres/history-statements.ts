@@ -144,8 +144,9 @@ const IDENTIFIERS: ReadonlyArray<readonly [IdentifierKind, string]> = [
   ['remote-id', 'remote_id'],
 ]
 
+/** An empty name is none. */
 const inRow = (row: string, expression: string): string =>
-  expression.startsWith('lower(') ? `lower(${row}.hostname)` : `${row}.${expression}`
+  expression.startsWith('lower(') ? `nullif(lower(${row}.hostname), '')` : `${row}.${expression}`
 
 const known = (row: string): string =>
   `array_remove(ARRAY[${IDENTIFIERS.map(([kind, column]) => `'${kind}=' || ${inRow(row, column)}`).join(', ')}], NULL)`

@@ -73,6 +73,28 @@ describe.skipIf(missing !== undefined)(`spans on PostgreSQL${missing === undefin
     await fc.assert(property, { numRuns: 30 })
   }, 60_000)
 
+  it('takes an empty name for none', async () => {
+    await clear()
+    const [claim] = fc
+      .sample(histories(1), { seed: 3, numRuns: 200 })
+      .flat()
+      .filter((event) => event.event.type === 'LeaseClaimed')
+    if (claim === undefined) throw new Error('no claim among the samples')
+    const named = (hostname: string | undefined, revision: number): Recorded => ({
+      ...claim,
+      seq: revision + 1,
+      revision,
+      event: {
+        ...claim.event,
+        type: revision === 0 ? 'LeaseClaimed' : 'LeaseRenewed',
+        lease: { ...claim.event.lease, hostname },
+      },
+    })
+    const events = [named('', 0), named(undefined, 1)]
+    for (const event of events) expect(await apply([event])).toEqual({ _tag: 'Applied' })
+    expect(essence(await stored())).toEqual(essence(spanRowsOf(events)))
+  })
+
   it('keeps what the constraint refuses, marked, and the projection goes on', async () => {
     await clear()
     const mixed = histories(1) // an event to take the shape of a lease from
