@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type { Lane } from '../domain/allocation.ts'
+import type { Resource } from '../domain/stream.ts'
 import type { Config, Dhcp4, Dhcp6 } from './config/model.ts'
 import type { Core } from './core.ts'
 import { Handler4 } from './dhcp4/handler.ts'
@@ -12,6 +13,7 @@ import { Service4 } from './dhcp4/service.ts'
 import { answers4 } from './dhcp4/share.ts'
 import { indexSubnets4 } from './dhcp4/subnets.ts'
 import { Handler6 } from './dhcp6/handler.ts'
+import { leaseSubnets6 } from './dhcp6/lease-subnets.ts'
 import { listen6 } from './dhcp6/listen.ts'
 import type { Receive6 } from './dhcp6/listen.ts'
 import { serverDuidOf } from './dhcp6/server-id.ts'
@@ -22,7 +24,7 @@ import type { Share } from './load-share.ts'
 import type { Logger } from './logger.ts'
 import { listInterfaces } from './net/interfaces.ts'
 import type { SocketMaker } from './net/socket-maker.ts'
-import { serverOf } from './worker.ts'
+import { isFirstWorker, serverOf } from './worker.ts'
 import { Spaces } from './spaces.ts'
 
 /** The servers that are listening. */
@@ -74,12 +76,30 @@ export const openProtocols = async (config: Config, on: ProtocolsOn): Promise<Ei
     }
     parts.push(part.right)
   }
+  if (isFirstWorker(on.core.store.log)) void checkAllLeases(config, on)
   return E.right({
     where: parts.flatMap((part) => part.where),
     close: async () => {
       for (const part of parts) await part.close()
     },
   })
+}
+
+/** Looks, beside the service, for leases that do not fit the subnets of the configuration. */
+const checkAllLeases = async ({ dhcp4, dhcp6 }: Config, { core, options }: ProtocolsOn): Promise<void> => {
+  const { replica, ledger } = core
+  const { log } = options
+  if (dhcp4 !== undefined) {
+    const { find } = indexSubnets4(dhcp4)
+    const mode = dhcp4.sanityChecks.leaseChecks
+    const subnetIdOf = ({ address }: Resource): number | undefined => find(Number(address))?.id
+    await checkLeases({ category: 'lease4', mode, subnetIdOf, replica, ledger, log })
+  }
+  if (dhcp6 === undefined) return
+  const mode = dhcp6.sanityChecks.leaseChecks
+  const subnetIdOf = leaseSubnets6(dhcp6)
+  await checkLeases({ category: 'lease6', mode, subnetIdOf, replica, ledger, log })
+  await checkLeases({ category: 'prefix6', mode, subnetIdOf, replica, ledger, log })
 }
 
 /** One protocol's server. */
@@ -138,15 +158,6 @@ const open4 =
     const opened = await listen4({ interfaces: dhcp4.interfaces, ports, now, log, receive, sockets: options.sockets })
     if (E.isLeft(opened)) return E.left(opened.left.message)
     addresses = opened.right.addresses
-    const { find } = indexSubnets4(dhcp4)
-    void checkLeases({
-      category: 'lease4',
-      mode: dhcp4.sanityChecks.leaseChecks,
-      subnetIdOf: ({ address }) => find(Number(address))?.id,
-      replica,
-      ledger,
-      log,
-    })
     return E.right({
       where: opened.right.where.map((place) => `DHCPv4 on ${place}`),
       close: async () => {

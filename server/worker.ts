@@ -33,3 +33,6 @@ export const workerName = (server: string, number: number): string => `${server}
 
 /** The server that a log belongs to, whichever of its workers keeps it. */
 export const serverOf = (log: string): string => log.replace(/#\d+$/, '')
+
+/** Whether the process that keeps this log does what a server does once: it has no workers, or is the first of them. */
+export const isFirstWorker = (log: string): boolean => log === serverOf(log) || log === workerName(serverOf(log), 1)
