@@ -1,5 +1,14 @@
 /** What subnets take over from shared networks and the global scope. */
-import type { ClassRules, ClientClass, LeaseCache, Lifetimes, ReservationModes, Timers } from './model.ts'
+import { hostnameRules } from './hostnames.ts'
+import type {
+  ClassRules,
+  ClientClass,
+  HostnameRules,
+  LeaseCache,
+  Lifetimes,
+  ReservationModes,
+  Timers,
+} from './model.ts'
 import type { Report } from './report.ts'
 import type { Placed } from './shape.ts'
 import type { RuleFields, ScopeFields } from './shapes.ts'
@@ -132,6 +141,13 @@ const cacheOf = (chain: Chain): LeaseCache => ({
   maxAgeSec: nearest(chain, 'cache-max-age'),
 })
 
+const hostnamesOf = (chain: Chain, report: Report): HostnameRules | undefined =>
+  hostnameRules(
+    chain.find((scope) => scope['hostname-char-set'] !== undefined),
+    nearest(chain, 'hostname-char-replacement'),
+    report,
+  )
+
 /** Rules about classes, under the newer and older names. */
 export const classRules = (
   written: RuleFields,
@@ -186,5 +202,6 @@ export const sharedTerms = (chain: Chain, universe: 4 | 6, report: Report) => {
     adaptiveLeaseTimeThreshold: nearest(chain, 'adaptive-lease-time-threshold'),
     reservationModes: reservationModes(chain),
     storeExtendedInfo: nearest(chain, 'store-extended-info') ?? false,
+    hostnameRules: hostnamesOf(chain, report),
   }
 }

@@ -64,8 +64,8 @@ const IGNORED: readonly Ignored[] = [
   },
   {
     keys: ['hostname-char-set', 'hostname-char-replacement'],
-    scopes: DDNS_SCOPES,
-    why: 'DNS updates are not sent, and names are recorded as clients give them',
+    scopes: ['pool', 'pd-pool', 'client-class'],
+    why: 'names are treated as the subnet says',
   },
   { keys: ['server-tag'], scopes: ['global'], why: 'it belongs to a configuration database' },
   {

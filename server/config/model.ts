@@ -123,6 +123,14 @@ export interface Reservation6 {
   readonly options: OptionSet
 }
 
+/** Which characters of clients' names are replaced (Kea's `hostname-char-set` and `hostname-char-replacement`). */
+export interface HostnameRules {
+  /** What is replaced, everywhere in the name; a global expression. */
+  readonly invalid: RegExp
+  /** What stands in its place; may be empty. */
+  readonly replacement: string
+}
+
 /** What subnets of both protocols share. */
 interface SubnetBase extends ClassRules {
   readonly id: number
@@ -140,6 +148,8 @@ interface SubnetBase extends ClassRules {
   readonly adaptiveLeaseTimeThreshold: number | undefined
   readonly reservationModes: ReservationModes
   readonly storeExtendedInfo: boolean
+  /** Undefined: names are recorded as clients give them. */
+  readonly hostnameRules: HostnameRules | undefined
   /** Subnet > shared network, merged; global options are in `Dhcp4.options`, because client classes stand between. */
   readonly options: OptionSet
 }

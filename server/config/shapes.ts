@@ -76,6 +76,8 @@ const scope = {
   'reservations-out-of-pool': flag,
   'reservation-mode': oneOf('disabled', 'off', 'out-of-pool', 'global', 'all'),
   'store-extended-info': flag,
+  'hostname-char-set': text,
+  'hostname-char-replacement': text,
   'adaptive-lease-time-threshold': fraction,
   allocator,
 }

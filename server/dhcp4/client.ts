@@ -1,14 +1,13 @@
 /** Who sent a DHCPv4 message. */
 import { hexText, ip4Text } from '../../domain/address.ts'
 import type { ClientKey, Relay } from '../../domain/lease.ts'
+import type { HostnameRules } from '../config/model.ts'
+import { recordedName, scrubbedDomain, scrubbedName } from '../hostnames.ts'
 import { RELAY_SUBOPTION } from './option-codes.ts'
 import { clientFqdn, clientIdentifier, hostname } from './option-access.ts'
 import type { Client4 } from './exchange.ts'
 import type { RelayAgent } from './option-relay.ts'
 import type { Packet4 } from './packet.ts'
-
-/** Longest hostname that is kept, octets (RFC 1035 §2.3.4). */
-const HOSTNAME_OCTETS_MAX = 255
 
 /** Reads identity, hostname and the relay's information; `undefined` when neither hardware address nor client identifier is there. */
 export const readClient4 = (packet: Packet4, agent: RelayAgent | undefined): Client4 | undefined => {
@@ -18,7 +17,7 @@ export const readClient4 = (packet: Packet4, agent: RelayAgent | undefined): Cli
     hwType: packet.htype,
     hwAddress: hexText(packet.chaddr),
     clientId: identifier === undefined ? undefined : hexText(identifier),
-    hostname: nameOf(packet),
+    hostname: hostname4(packet, undefined),
     relay: relayOf(packet, agent),
   }
 }
@@ -29,9 +28,10 @@ export const clientKey4 = (client: Client4, matchClientId: boolean): ClientKey =
     ? `id:${client.clientId}`
     : `hw:${client.hwType}:${client.hwAddress}`
 
-const nameOf = (packet: Packet4): string | undefined => {
-  const name = clientFqdn(packet)?.name || hostname(packet)
-  return name === undefined || name === '' || name.length > HOSTNAME_OCTETS_MAX ? undefined : name.toLowerCase()
+/** The name that a client gives itself, in option 81 or else 12, under the rules of its subnet. */
+export const hostname4 = (packet: Packet4, rules: HostnameRules | undefined): string | undefined => {
+  const domain = clientFqdn(packet)?.name
+  return recordedName(domain ? scrubbedDomain(domain, rules) : scrubbedName(hostname(packet) ?? '', rules))
 }
 
 const relayOf = (packet: Packet4, agent: RelayAgent | undefined): Relay | undefined => {

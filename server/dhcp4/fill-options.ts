@@ -1,6 +1,7 @@
 /** The options of a reply: which are sent, and whose value counts. */
 import { ip4Bytes } from '../../domain/address.ts'
 import type { ClientClass4, Dhcp4, OptionSet, OptionValue, Subnet4, Timers } from '../config/model.ts'
+import { scrubbedDomain } from '../hostnames.ts'
 import { teeTimes } from '../tee-times.ts'
 import { Writer } from '../wire/writer.ts'
 import { clientFqdn, encodeClientFqdn, parameterRequestList } from './option-access.ts'
@@ -180,11 +181,11 @@ const enterprisesOf = ({ packet }: Exchange4): ReadonlySet<number> => {
 
 /** The name that the client has here: option 81 is answered in its form, without updates done (RFC 4702 §4); else option 12. */
 const addNames = (options: Map<number, Uint8Array>, reply: Reply4): void => {
-  const { exchange } = reply
+  const { exchange, subnet } = reply
   const asked = clientFqdn(exchange.packet)
   const reserved = exchange.reservation?.hostname
   if (asked !== undefined) {
-    const name = reserved ?? asked.name
+    const name = reserved ?? scrubbedDomain(asked.name, subnet.hostnameRules)
     const partial = reserved === undefined ? asked.partial : !reserved.includes('.')
     const overridden = asked.server
     const answer = encodeClientFqdn({ ...asked, name, partial, server: false, overridden, noUpdate: true })

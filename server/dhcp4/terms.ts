@@ -1,5 +1,5 @@
 /** Which addresses of a subnet a client may have, and on which terms. */
-import { clientKey4 } from './client.ts'
+import { clientKey4, hostname4 } from './client.ts'
 import type { ClientClass4, ClassRules, Dhcp4, Lifetimes, Pool4, Reservation4, Subnet4 } from '../config/model.ts'
 import type { Relay, Terms } from '../../domain/lease.ts'
 import type { Exchange4 } from './exchange.ts'
@@ -59,6 +59,8 @@ export const terms4 = (
   relayBefore: Relay | undefined,
 ): Terms => {
   const { client, packet } = exchange
+  const { hostnameRules } = subnet
+  const hostname = hostnameRules === undefined ? client.hostname : hostname4(packet, hostnameRules)
   const bounds = lifetimesOf(classesOf(config, classes), subnet)
   const asked = leaseTime(packet)
   const wanted = asked === undefined ? bounds.default : Math.min(Math.max(asked, bounds.min), bounds.max)
@@ -68,7 +70,7 @@ export const terms4 = (
     fqdnForward: undefined,
     fqdnReverse: undefined,
     holder: clientKey4(client, subnet.matchClientId),
-    hostname: exchange.reservation?.hostname ?? client.hostname,
+    hostname: exchange.reservation?.hostname ?? hostname,
     hwAddress: client.hwAddress,
     hwSource: undefined,
     hwType: client.hwType,

@@ -1,7 +1,8 @@
 /** Who sent a DHCPv6 message. */
 import { hexText, ip6FromBytes, ip6Text } from '../../domain/address.ts'
 import type { ClientKey, Relay } from '../../domain/lease.ts'
-import type { MacSource } from '../config/model.ts'
+import type { HostnameRules, MacSource } from '../config/model.ts'
+import { recordedName, scrubbedDomain } from '../hostnames.ts'
 import { hardwareAddressOf } from './duid.ts'
 import type { HardwareAddress } from './duid.ts'
 import type { Arrival6, Client6 } from './exchange.ts'
@@ -16,16 +17,19 @@ const HW_SOURCE = { linkLocal: 2, duid: 4, clientLinkLayerOption: 8 } as const
 export const readClient6 = (packet: Packet6, arrival: Arrival6, sources: readonly MacSource[]): Client6 => {
   const duid = clientDuid(packet.options)
   const hardware = hardwareOf(packet, arrival, duid, sources)
-  const name = clientFqdn6(packet.options)?.name
   return {
     duid: duid === undefined ? '' : hexText(duid),
     hwType: hardware?.type,
     hwAddress: hardware === undefined ? undefined : hexText(hardware.address),
     hwSource: hardware?.source,
-    hostname: name === undefined || name === '' ? undefined : name.toLowerCase(),
+    hostname: hostname6(packet, undefined),
     relay: relayOf(packet.relays),
   }
 }
+
+/** The name that a client gives itself in its FQDN option, under the rules of its subnet. */
+export const hostname6 = (packet: Packet6, rules: HostnameRules | undefined): string | undefined =>
+  recordedName(scrubbedDomain(clientFqdn6(packet.options)?.name ?? '', rules))
 
 /** The key of one identity association of a client (RFC 8415 §12). */
 export const clientKey6 = (client: Client6, iaid: number): ClientKey => `duid:${client.duid}/${iaid}`

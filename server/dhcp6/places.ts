@@ -14,7 +14,7 @@ import type {
   Reservation6,
   Subnet6,
 } from '../config/model.ts'
-import { clientKey6 } from './client.ts'
+import { clientKey6, hostname6 } from './client.ts'
 import type { Exchange6 } from './exchange.ts'
 import { subnetContains6 } from './subnets.ts'
 
@@ -116,6 +116,8 @@ export const terms6 = (
   const valid = classes.find((one) => one.validLifetime !== undefined)?.validLifetime ?? subnet.validLifetime
   const preferred =
     classes.find((one) => one.preferredLifetime !== undefined)?.preferredLifetime ?? subnet.preferredLifetime
+  const { hostnameRules } = subnet
+  const hostname = hostnameRules === undefined ? client.hostname : hostname6(packet, hostnameRules)
   const validLifetimeSec = bounded(wish.validSec, valid)
   return {
     clientId: undefined,
@@ -123,7 +125,7 @@ export const terms6 = (
     fqdnForward: undefined,
     fqdnReverse: undefined,
     holder: clientKey6(client, iaid),
-    hostname: reservation?.hostname ?? client.hostname,
+    hostname: reservation?.hostname ?? hostname,
     hwAddress: client.hwAddress,
     hwSource: client.hwSource,
     hwType: client.hwType,

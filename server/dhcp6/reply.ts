@@ -36,7 +36,7 @@ export const encodeReply6 = (config: Dhcp6, serverDuid: Uint8Array, reply: Reply
   for (const ia of reply.iaPds) options.push(iaPdOption(ia))
   if (reply.configured) {
     options.push(...fillOptions6(config, reply, reply.poolOptions))
-    const fqdn = clientFqdnReply(exchange)
+    const fqdn = clientFqdnReply(exchange, reply.subnet?.hostnameRules)
     if (fqdn !== undefined) options.push(fqdn)
   }
   const { packet } = exchange

@@ -60,6 +60,7 @@ describe('a configuration as for Kea’s DHCPv4 server', () => {
       },
       connectTimeoutMs: 3000,
       statementTimeoutMs: 2000,
+      preferAgainMs: 5000,
       reconnect: { triesMax: 3, waitMs: 5000, onFail: 'serve-retry-continue', retryOnStartup: true },
       tableEngine: 'InnoDB',
     })
@@ -224,7 +225,6 @@ describe('a configuration as for Kea’s DHCPv4 server', () => {
       'dhcp-ddns',
       'ddns-send-updates',
       'ddns-qualifying-suffix',
-      'hostname-char-set',
       'user-context',
     ])
   })
