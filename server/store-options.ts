@@ -44,6 +44,7 @@ const sqlOptions = (store: ServerStore): PostgresOptions => ({
   tls: tlsOf(store.tls),
   connectTimeoutMs: store.connectTimeoutMs,
   statementTimeoutMs: store.statementTimeoutMs,
+  preferAgainMs: store.preferAgainMs,
 })
 
 /** Throws one sentence when the password's file or variable is not there. */
@@ -65,14 +66,13 @@ const passwordOf = (source: PasswordSource): string | undefined => {
   }
 }
 
-const isOff = ({ mode }: TlsConfig): boolean => mode === 'disable' || mode === 'prefer'
-
 const isVerified = ({ mode, ca }: TlsConfig): boolean =>
   mode === 'verify-ca' || mode === 'verify-full' || ca !== undefined
 
 /** Throws when a file cannot be read. */
-const tlsOf = (tls: TlsConfig): ConnectionOptions | undefined => {
-  if (isOff(tls)) return undefined
+const tlsOf = (tls: TlsConfig): PostgresOptions['tls'] => {
+  if (tls.mode === 'disable') return undefined
+  if (tls.mode === 'prefer') return 'prefer'
   const options: ConnectionOptions = { rejectUnauthorized: isVerified(tls) }
   if (tls.ca !== undefined) options.ca = readFileSync(tls.ca)
   if (tls.cert !== undefined) options.cert = readFileSync(tls.cert)
@@ -84,4 +84,4 @@ const tlsOf = (tls: TlsConfig): ConnectionOptions | undefined => {
 }
 
 const eventStoreTls = (tls: TlsConfig): EventStoreTls | undefined =>
-  isOff(tls) ? undefined : { caFile: tls.ca, certFile: tls.cert, keyFile: tls.key, verify: isVerified(tls) }
+  tls.mode === 'disable' ? undefined : { caFile: tls.ca, certFile: tls.cert, keyFile: tls.key, verify: isVerified(tls) }

@@ -14,8 +14,11 @@ export interface MysqlOptions {
   readonly database: string
   readonly user: string
   readonly password?: string | undefined
-  /** Material for TLS as node:tls takes it (`ca`, `cert`, `key`, `rejectUnauthorized`); none is a plain connection. */
-  readonly tls?: ConnectionOptions | undefined
+  /**
+   * Material for TLS as node:tls takes it (`ca`, `cert`, `key`, `rejectUnauthorized`). `prefer` is TLS where the server
+   * offers it, whoever it is, and else a plain connection; none is a plain connection. No TLS on Unix sockets.
+   */
+  readonly tls?: ConnectionOptions | 'prefer' | undefined
   /** Until a connection stands, authenticated, to one host. Default 1,000. */
   readonly connectTimeoutMs?: number | undefined
   /** Until a statement is answered. Default 2,000. */

@@ -8,6 +8,7 @@ import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import { createConnection } from 'mysql2'
 import type { Connection, ConnectionOptions, SslOptions } from 'mysql2'
+import { unreachableReason } from '../unreachable.ts'
 import { CONNECT_TIMEOUT_MS, hostText, STATEMENT_TIMEOUT_MS } from './options.ts'
 import type { MysqlHost, MysqlOptions } from './options.ts'
 
@@ -81,16 +82,38 @@ export const openSession = async (
   host: MysqlHost,
   kind: SessionKind,
 ): Promise<Either<Failure, Session>> => {
+  const opened = await attempt(options, host, kind)
+  if (E.isRight(opened)) return opened
+  const { failure, isOfTls } = opened.left
+  if (options.tls !== 'prefer' || !isOfTls) return E.left(failure)
+  return E.mapLeft((left: Unopened) => left.failure)(await attempt({ ...options, tls: undefined }, host, kind))
+}
+
+interface Unopened {
+  readonly failure: Failure
+  /** The server does not offer TLS, or none that we can speak. */
+  readonly isOfTls: boolean
+}
+
+const attempt = async (
+  options: MysqlOptions,
+  host: MysqlHost,
+  kind: SessionKind,
+): Promise<Either<Unopened, Session>> => {
   const wire = makeWire(options, host, kind)
   const session = makeSession(options, host, wire)
   const connectMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS
   const late = setTimeout(() => wire.drop(`no connection within ${connectMs} ms`), connectMs)
   const prepared = await prepare(session, options, host, kind)
   clearTimeout(late)
-  if (E.isRight(prepared)) return E.right(session)
+  if (E.isRight(prepared)) {
+    wire.stands()
+    return E.right(session)
+  }
   wire.drop('not used')
   const { left } = prepared
-  return E.left(left._tag === 'Lost' ? { _tag: 'NotSent', reason: left.reason } : left)
+  const failure: Failure = left._tag === 'Lost' ? { _tag: 'NotSent', reason: left.reason } : left
+  return E.left({ failure, isOfTls: wire.hasFailedTls() })
 }
 
 /** Makes the session what the statements expect, whatever the server's defaults are. */
@@ -147,9 +170,14 @@ const settingsFor = (
 interface Wire {
   readonly driver: Connection
   readonly isOpen: () => boolean
-  /** Why it was dropped, when we dropped it. */
-  readonly reason: () => string | undefined
+  /** Why it was dropped or lost; what to put behind the name of the host. */
+  readonly reason: () => string
+  /** It is of use: from here on what fails is a connection that was lost. */
+  readonly stands: () => void
+  readonly hasFailedTls: () => boolean
   readonly drop: (reason: string) => void
+  /** Drops it for what the driver says. */
+  readonly fail: (error: unknown) => void
   /** Calls back when the connection is gone; gives how to take that back. */
   readonly onGone: (gone: () => void) => () => void
 }
@@ -158,35 +186,46 @@ const makeWire = (options: MysqlOptions, host: MysqlHost, kind: SessionKind): Wi
   // A socket of our own, because the driver's way to close one waits for a server that may be frozen.
   const socket: Socket = host.host.startsWith('/') ? connect(host.host) : connect(host.port, host.host)
   socket.setNoDelay(true)
+  // node:tls compares the certificate with this name; by itself it would take an address for `localhost`.
+  Object.assign(socket, { _host: host.host })
   const waiting = new Set<() => void>()
   let open = true
   let reason: string | undefined
+  let stood = false
+  let failedTls = false
   const gone = (): void => {
     open = false
     for (const each of [...waiting]) each()
   }
-  const driver = createConnection(driverOptions(options, host, kind, socket))
-  driver.on('error', (error: Error) => {
-    reason ??= error.message
-    gone()
+  const drop = (why: string): void => {
+    reason ??= why
     socket.destroy()
-  })
+    gone()
+  }
+  const fail = (error: unknown): void => {
+    failedTls ||= TLS_FAILURES.includes((error as { readonly code?: string }).code ?? '')
+    drop(unreachableReason(error))
+  }
+  const driver = createConnection(driverOptions(options, host, kind, socket))
+  driver.on('error', fail)
   socket.on('close', gone)
   return {
     driver,
     isOpen: () => open,
-    reason: () => reason,
-    drop: (why) => {
-      reason ??= why
-      socket.destroy()
-      gone()
-    },
+    reason: () => `${stood ? ':' : ' cannot be reached:'} ${reason ?? 'connection lost'}`,
+    stands: () => void (stood = true),
+    hasFailedTls: () => failedTls,
+    drop,
+    fail,
     onGone: (each) => {
       waiting.add(each)
       return () => void waiting.delete(each)
     },
   }
 }
+
+/** The driver's words for a server without TLS, and for a handshake of TLS that came to nothing. */
+const TLS_FAILURES: ReadonlyArray<string> = ['HANDSHAKE_NO_SSL_SUPPORT', 'HANDSHAKE_SSL_ERROR']
 
 const driverOptions = (
   options: MysqlOptions,
@@ -201,7 +240,7 @@ const driverOptions = (
   user: options.user,
   password: options.password ?? '',
   charset: 'utf8mb4_bin',
-  ...(options.tls === undefined ? {} : { ssl: sslOf(options.tls) }),
+  ...sslOf(options, host),
   connectTimeout: 0, // ours covers the whole way, this one only a part
   rowsAsArray: true,
   // Values are read as octets and never made numbers, which would be rounded beyond 2^53; see reader.ts.
@@ -213,11 +252,13 @@ const driverOptions = (
 })
 
 /** The driver checks the name in the certificate only when it is asked to. */
-const sslOf = (tls: NonNullable<MysqlOptions['tls']>): SslOptions => ({
-  ...(tls as SslOptions),
-  rejectUnauthorized: tls.rejectUnauthorized ?? true,
-  verifyIdentity: tls.rejectUnauthorized !== false && tls.checkServerIdentity === undefined,
-})
+const sslOf = ({ tls }: MysqlOptions, { host }: MysqlHost): { readonly ssl?: SslOptions } => {
+  if (tls === undefined || host.startsWith('/')) return {}
+  if (tls === 'prefer') return { ssl: { rejectUnauthorized: false, verifyIdentity: false } }
+  const rejectUnauthorized = tls.rejectUnauthorized ?? true
+  const verifyIdentity = rejectUnauthorized && tls.checkServerIdentity === undefined
+  return { ssl: { ...(tls as SslOptions), rejectUnauthorized, verifyIdentity } }
+}
 
 type Answer = (error: unknown, result: unknown) => void
 
@@ -235,15 +276,16 @@ const makeSession = (options: MysqlOptions, host: MysqlHost, wire: Wire): Sessio
         forget()
         resolve(result)
       }
-      const lost = (): void => end(E.left({ _tag: 'Lost', reason: `${where}: ${wire.reason() ?? 'connection lost'}` }))
+      const lost = (): void => end(E.left({ _tag: 'Lost', reason: `${where}${wire.reason()}` }))
       const forget = wire.onGone(lost)
       const late =
         limitMs === undefined ? undefined : setTimeout(() => wire.drop(`no answer within ${limitMs} ms`), limitMs)
       send((error, result) => {
         if (error === null || error === undefined) return end(E.right(read(result)))
-        const failure = toFailure(error, where, wire)
-        if (failure._tag === 'Lost') wire.drop(failure.reason)
-        end(E.left(failure))
+        const refused = toRefused(error, where)
+        if (refused !== undefined) return end(E.left(refused))
+        wire.fail(error)
+        lost()
       })
     })
 
@@ -282,12 +324,13 @@ const KEY = /for key '(?:[^']*\.)?([^'.]+)'$/
 
 const COLUMN = /^Column '([^']+)' cannot be null$/
 
-/** Nothing that the driver throws is passed on but the text: its errors carry statements and options with them. */
-const toFailure = (error: unknown, where: string, wire: Wire): Failure => {
-  const { message, sqlMessage, errno } = error as { message?: string; sqlMessage?: string; errno?: number }
-  if (sqlMessage === undefined || errno === undefined || errno <= 0) {
-    return { _tag: 'Lost', reason: `${where}: ${wire.reason() ?? message ?? String(error)}` }
-  }
+/**
+ * What the server answered, or undefined when it is not the server that speaks. Nothing that the driver throws is
+ * passed on but the text: its errors carry statements and options with them.
+ */
+const toRefused = (error: unknown, where: string): Failure | undefined => {
+  const { sqlMessage, errno } = error as { sqlMessage?: string; errno?: number }
+  if (sqlMessage === undefined || errno === undefined || errno <= 0) return undefined
   const reason = `${where}: ${withoutValues(sqlMessage)} (error ${errno})`
   const [key, column] = [KEY.exec(sqlMessage)?.[1] ?? '', COLUMN.exec(sqlMessage)?.[1] ?? '']
   return { _tag: 'Refused', reason, errno, key, column }

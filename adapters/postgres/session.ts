@@ -3,9 +3,11 @@
  * lost connection stays lost, so that the caller knows whether a statement may have reached the server.
  */
 import { Socket } from 'node:net'
+import type { ConnectionOptions } from 'node:tls'
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import postgres from 'postgres'
+import { unreachableReason } from '../unreachable.ts'
 import { CONNECT_TIMEOUT_MS, hostText, STATEMENT_TIMEOUT_MS } from './options.ts'
 import type { PostgresHost, PostgresOptions } from './options.ts'
 
@@ -66,6 +68,21 @@ export const openSession = async (
   writable: boolean,
   events: SessionEvents = {},
 ): Promise<Either<Failure, Session>> => {
+  const opened = await attempt(options, host, writable, events)
+  // A host may offer TLS and have it that this account comes without (pg_hba.conf: hostnossl).
+  const isBarred = E.isLeft(opened) && opened.left._tag === 'Refused' && opened.left.code === NOT_ADMITTED
+  return options.tls === 'prefer' && isBarred ? attempt({ ...options, tls: undefined }, host, writable, events) : opened
+}
+
+/** SQLSTATE invalid_authorization_specification: no entry of pg_hba.conf fits, and whether it is TLS is part of it. */
+const NOT_ADMITTED = '28000'
+
+const attempt = async (
+  options: PostgresOptions,
+  host: PostgresHost,
+  writable: boolean,
+  events: SessionEvents,
+): Promise<Either<Failure, Session>> => {
   const connection = makeConnection(options, host, events)
   const session = makeSession(options, host, connection)
   const connectMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS
@@ -85,12 +102,15 @@ export const openSession = async (
     const why = inRecovery === 'true' ? 'is a standby' : 'is read-only'
     return E.left({ _tag: 'NotSent', reason: `PostgreSQL ${hostText(host)} ${why}` })
   }
+  connection.stands = true
   return E.right(session)
 }
 
 interface Connection {
   readonly sql: postgres.Sql
   isOpen: boolean
+  /** It was of use: from here on what fails is a connection that was lost. */
+  stands: boolean
   /** Why it was dropped, when we dropped it. */
   reason: string | undefined
   readonly drop: () => void
@@ -122,7 +142,7 @@ const makeConnection = (options: PostgresOptions, host: PostgresHost, events: Se
     database: options.database,
     user: options.user,
     pass: options.password ?? '',
-    ssl: options.tls === undefined ? false : { host: host.host, ...options.tls },
+    ssl: sslOf(options, host),
     max: 1,
     fetch_types: false,
     connect_timeout: 0, // ours covers the whole way, this one only a part
@@ -135,6 +155,7 @@ const makeConnection = (options: PostgresOptions, host: PostgresHost, events: Se
   const connection: Connection = {
     sql: postgres(driverOptions as unknown as postgres.Options<{}>),
     isOpen: true,
+    stands: false,
     reason: undefined,
     drop: () => {
       connection.isOpen = false
@@ -145,10 +166,15 @@ const makeConnection = (options: PostgresOptions, host: PostgresHost, events: Se
   return connection
 }
 
+const sslOf = ({ tls }: PostgresOptions, { host }: PostgresHost): ConnectionOptions | 'prefer' | false => {
+  if (tls === undefined || host.startsWith('/')) return false
+  return tls === 'prefer' ? tls : { host, ...tls }
+}
+
 /** The driver writes to the socket at once, so it gets it when it stands. */
 const connected = (socket: Socket): Promise<Socket> =>
   new Promise((resolve, reject) => {
-    const fail = (error?: Error): void =>
+    const fail = (error: unknown): void =>
       reject(error instanceof Error ? error : new Error('the connection was closed'))
     socket.once('error', fail).once('close', fail)
     socket.once('connect', () => {
@@ -210,11 +236,13 @@ const toFailure = (error: unknown, host: PostgresHost, connection: Connection): 
     string,
     string | undefined
   >
-  const reason = `PostgreSQL ${hostText(host)}: ${connection.reason ?? message ?? String(error)}`
+  const where = `PostgreSQL ${hostText(host)}`
   if (severity === undefined && severity_local === undefined) {
     connection.drop()
-    return { _tag: 'Lost', reason }
+    const why = connection.reason ?? unreachableReason(error)
+    return { _tag: 'Lost', reason: connection.stands ? `${where}: ${why}` : `${where} cannot be reached: ${why}` }
   }
+  const reason = `${where}: ${connection.reason ?? message ?? String(error)}`
   const refused: Failure = {
     _tag: 'Refused',
     reason,

@@ -17,8 +17,8 @@ export interface MysqlTablesOptions {
   readonly database: string
   readonly user: string
   readonly password?: string | undefined
-  /** As node:tls takes it; none is a plain connection. */
-  readonly tls?: TlsOptions | undefined
+  /** As node:tls takes it; `prefer` is TLS where the server offers it, whoever it is; none is a plain connection. */
+  readonly tls?: TlsOptions | 'prefer' | undefined
   /** Until a connection stands. Default 1,000. */
   readonly connectTimeoutMs?: number | undefined
   /** Until a batch is answered. Default 5,000: nothing waits for it. */
@@ -134,6 +134,19 @@ export const makeConnection = (options: MysqlTablesOptions): Connection => {
 }
 
 const openWire = async (options: MysqlTablesOptions, host: MysqlTablesOptions['hosts'][number]): Promise<Wire> => {
+  try {
+    return await attemptWire(options, host)
+  } catch (error) {
+    const { code = '' } = error as { readonly code?: string }
+    if (options.tls !== 'prefer' || !TLS_FAILURES.includes(code)) throw error
+    return attemptWire({ ...options, tls: undefined }, host)
+  }
+}
+
+/** The driver's words for a server without TLS, and for a handshake of TLS that came to nothing. */
+const TLS_FAILURES: ReadonlyArray<string> = ['HANDSHAKE_NO_SSL_SUPPORT', 'HANDSHAKE_SSL_ERROR']
+
+const attemptWire = async (options: MysqlTablesOptions, host: MysqlTablesOptions['hosts'][number]): Promise<Wire> => {
   const wire = makeWire(options, host)
   const connectMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS
   const late = setTimeout(() => wire.drop(new Error(`no connection within ${connectMs} ms`)), connectMs)
@@ -170,6 +183,8 @@ const SETTINGS = [
 const makeWire = (options: MysqlTablesOptions, host: MysqlTablesOptions['hosts'][number]): Wire => {
   const socket = host.host.startsWith('/') ? connect(host.host) : connect(host.port, host.host)
   socket.setNoDelay(true)
+  // node:tls compares the certificate with this name; by itself it would take an address for `localhost`.
+  Object.assign(socket, { _host: host.host })
   const waiting = new Set<(reason: Error) => void>()
   let open = true
   const gone = (reason: Error): void => {
@@ -184,7 +199,7 @@ const makeWire = (options: MysqlTablesOptions, host: MysqlTablesOptions['hosts']
     user: options.user,
     password: options.password ?? '',
     charset: 'utf8mb4_bin',
-    ...(options.tls === undefined ? {} : { ssl: sslOf(options.tls) }),
+    ...sslOf(options, host),
     connectTimeout: 0,
     rowsAsArray: true,
     supportBigNumbers: true,
@@ -244,11 +259,17 @@ const makeWire = (options: MysqlTablesOptions, host: MysqlTablesOptions['hosts']
   }
 }
 
-const sslOf = (tls: TlsOptions): SslOptions => ({
-  ...(tls as SslOptions),
-  rejectUnauthorized: tls.rejectUnauthorized ?? true,
-  verifyIdentity: tls.rejectUnauthorized !== false && tls.checkServerIdentity === undefined,
-})
+/** The driver checks the name in the certificate only when it is asked to. */
+const sslOf = (
+  { tls }: MysqlTablesOptions,
+  { host }: MysqlTablesOptions['hosts'][number],
+): { readonly ssl?: SslOptions } => {
+  if (tls === undefined || host.startsWith('/')) return {}
+  if (tls === 'prefer') return { ssl: { rejectUnauthorized: false, verifyIdentity: false } }
+  const rejectUnauthorized = tls.rejectUnauthorized ?? true
+  const verifyIdentity = rejectUnauthorized && tls.checkServerIdentity === undefined
+  return { ssl: { ...(tls as SslOptions), rejectUnauthorized, verifyIdentity } }
+}
 
 const DEADLOCK = 1213
 

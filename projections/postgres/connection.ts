@@ -2,7 +2,9 @@
  * One connection to the database of the lease tables, made when it is needed and made anew after it was lost. A
  * statement that the driver sends twice does no harm here: the checkpoint lets a batch pass once.
  */
-import type { ConnectionOptions } from 'node:tls'
+import { isIP } from 'node:net'
+import { checkServerIdentity } from 'node:tls'
+import type { ConnectionOptions, PeerCertificate } from 'node:tls'
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import postgres from 'postgres'
@@ -15,8 +17,8 @@ export interface PostgresTablesOptions {
   readonly database: string
   readonly user: string
   readonly password?: string | undefined
-  /** As node:tls takes it; none is a plain connection. */
-  readonly tls?: ConnectionOptions | undefined
+  /** As node:tls takes it; `prefer` is TLS where the server offers it, whoever it is; none is a plain connection. */
+  readonly tls?: ConnectionOptions | 'prefer' | undefined
   /** The schema of the tables. Default `public`. */
   readonly schema?: string | undefined
   /** Until a connection stands. Default 1,000. */
@@ -47,6 +49,7 @@ export const whereText = ({ hosts, database }: PostgresTablesOptions): string =>
 
 /** A connection to the first host that accepts writes. Nothing is opened before the first statement. */
 export const makeConnection = (options: PostgresTablesOptions): Connection => {
+  let { tls } = options
   let sql = connect(options)
   let closed = false
   const where = whereText(options)
@@ -56,30 +59,43 @@ export const makeConnection = (options: PostgresTablesOptions): Connection => {
     (options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS) * options.hosts.length
   const drop = (): void => {
     const dropped = sql
-    if (!closed) sql = connect(options)
+    if (!closed) sql = connect({ ...options, tls })
     void dropped.end({ timeout: 0 }).catch(() => undefined)
   }
+  const attempt = async <A>(act: (sql: postgres.Sql) => PromiseLike<A>, progress: () => number): Promise<A> => {
+    let late: NodeJS.Timeout | undefined
+    const deadline = new Promise<never>((_, reject) => {
+      const watch = (before: number): void => {
+        late = setTimeout(() => {
+          const now = progress()
+          if (now !== before) return watch(now)
+          reject(new Error(`no answer within ${silenceMs} ms`))
+          drop()
+        }, silenceMs)
+      }
+      watch(progress())
+    })
+    try {
+      return await Promise.race([act(sql), deadline])
+    } finally {
+      clearTimeout(late)
+    }
+  }
+
   return {
     run: async (act, progress = () => 0) => {
-      if (closed) return E.left({ _tag: 'StoreUnavailable', reason: `${where}: the connection was closed` })
-      let late: NodeJS.Timeout | undefined
-      const deadline = new Promise<never>((_, reject) => {
-        const watch = (before: number): void => {
-          late = setTimeout(() => {
-            const now = progress()
-            if (now !== before) return watch(now)
-            reject(new Error(`no answer within ${silenceMs} ms`))
-            drop()
-          }, silenceMs)
+      for (let again = options.tls === 'prefer'; ; again = false) {
+        if (closed) return E.left({ _tag: 'StoreUnavailable', reason: `${where}: the connection was closed` })
+        try {
+          return E.right(await attempt(act, progress))
+        } catch (error) {
+          if (!again || (error as { readonly code?: string }).code !== NOT_ADMITTED) {
+            return E.left(toReadError(where, error))
+          }
+          // The host may want this account without TLS, or with it again (pg_hba.conf: hostnossl, hostssl).
+          tls = tls === 'prefer' ? undefined : 'prefer'
+          drop()
         }
-        watch(progress())
-      })
-      try {
-        return E.right(await Promise.race([act(sql), deadline]))
-      } catch (error) {
-        return E.left(toReadError(where, error))
-      } finally {
-        clearTimeout(late)
       }
     },
     close: async () => {
@@ -99,7 +115,7 @@ const connect = (options: PostgresTablesOptions): postgres.Sql => {
     database,
     user,
     password: password ?? '',
-    ssl: tls ?? false,
+    ssl: sockets ? false : sslOf(tls, hosts),
     target_session_attrs: 'read-write',
     max: 1,
     idle_timeout: 0,
@@ -118,6 +134,24 @@ const connect = (options: PostgresTablesOptions): postgres.Sql => {
   }
   return postgres(driverOptions as unknown as postgres.Options<{}>)
 }
+
+/**
+ * The driver knows names of hosts and no addresses when it comes to the name in a certificate, and node:tls would take
+ * `localhost` for one. A host that is given by its address must be one of those that were given so.
+ */
+const sslOf = (tls: PostgresTablesOptions['tls'], hosts: PostgresTablesOptions['hosts']) => {
+  if (tls === undefined || tls === 'prefer') return tls ?? false
+  const checkName = (name: string, certificate: PeerCertificate): Error | undefined => {
+    const isNamed = hosts.some(({ host }) => host === name)
+    const names = isNamed ? [name] : hosts.map(({ host }) => host).filter((host) => isIP(host) !== 0)
+    const errors = names.map((each) => checkServerIdentity(each, certificate))
+    return errors.includes(undefined) ? undefined : (errors[0] ?? checkServerIdentity(name, certificate))
+  }
+  return { checkServerIdentity: checkName, ...tls }
+}
+
+/** SQLSTATE invalid_authorization_specification: no entry of pg_hba.conf fits; whether it is TLS is a part of it. */
+const NOT_ADMITTED = '28000'
 
 /** SQLSTATE classes after which the same statement may succeed later: connection, transaction, resources, operator. */
 const PASSING_CLASSES = ['08', '25', '40', '53', '55', '57', '58']

@@ -370,7 +370,10 @@ export interface Host {
   readonly port: number
 }
 
-/** TLS to a database. Paths of PEM files. `verify-full` checks the name as well. */
+/**
+ * TLS to a database. Paths of PEM files. `prefer` is TLS to whoever offers it, and else none; `require` checks the
+ * certificate only where there is a `ca`; `verify-full` checks the name as well.
+ */
 export interface TlsConfig {
   readonly mode: 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full'
   readonly ca: string | undefined
@@ -391,6 +394,8 @@ export interface ServerStore {
   readonly connectTimeoutMs: number
   /** Default 2000. */
   readonly statementTimeoutMs: number
+  /** How long to stay with another host before the preferred one is tried again. Default 5000. */
+  readonly preferAgainMs: number
   /** Kea's reconnection keys, honoured at the start: whether to wait for a store that cannot be reached yet. */
   readonly reconnect: {
     readonly triesMax: number | undefined

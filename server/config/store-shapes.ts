@@ -13,6 +13,7 @@ export const storeFields = {
     'password-env': word(),
     'connect-timeout': timeoutMs,
     'statement-timeout': timeoutMs,
+    'prefer-again-time': timeoutMs,
     'max-reconnect-tries': integer(0, 0xffffffff),
     'reconnect-wait-time': integer(0, 0xffffffff),
     'on-fail': oneOf('stop-retry-exit', 'serve-retry-exit', 'serve-retry-continue'),

@@ -14,6 +14,7 @@ export type StoreText = Placed & { readonly type: t.TypeOf<typeof storeFields.re
 const DEFAULT_PORT = { postgresql: 5432, mysql: 3306, eventstore: 2113 } as const
 const CONNECT_TIMEOUT_MS = 1000
 const STATEMENT_TIMEOUT_MS = 2000
+const PREFER_AGAIN_MS = 5000
 const DEFAULT_DATABASE = 'kea'
 
 /** Keys that mean nothing to a store of one's own. */
@@ -74,6 +75,10 @@ const remote = (
   if (type !== 'eventstore' && written['connection-string'] !== undefined) {
     report.error([...written.at, 'connection-string'], 'connection-string is for the type eventstore only', 'key')
   }
+  if (type === 'eventstore' && written['prefer-again-time'] !== undefined) {
+    const message = 'prefer-again-time is not for the type eventstore, whose cluster itself chooses its leader'
+    report.error([...written.at, 'prefer-again-time'], message, 'key')
+  }
   const hosts = hostsOf(written, type, report)
   const password = passwordOf(written, report)
   if (hosts === undefined || password === undefined) return undefined
@@ -82,9 +87,10 @@ const remote = (
     password,
     name: written.name ?? DEFAULT_DATABASE,
     user: written.user || undefined,
-    tls: tlsOf(written, report),
+    tls: tlsOf(written, type, report),
     connectTimeoutMs: written['connect-timeout'] ?? CONNECT_TIMEOUT_MS,
     statementTimeoutMs: written['statement-timeout'] ?? STATEMENT_TIMEOUT_MS,
+    preferAgainMs: written['prefer-again-time'] ?? PREFER_AGAIN_MS,
     reconnect: {
       triesMax: written['max-reconnect-tries'],
       waitMs: written['reconnect-wait-time'] ?? 0,
@@ -133,7 +139,10 @@ const passwordOf = (written: StoreText, report: Report): PasswordSource | undefi
   return undefined
 }
 
-const tlsOf = (written: StoreText, report: Report): TlsConfig => {
+/** Material for TLS, of which `prefer` uses nothing: it takes whom it meets. */
+const TLS_MATERIAL = ['trust-anchor', 'cert-file', 'key-file', 'cipher-list'] as const
+
+const tlsOf = (written: StoreText, type: Remote, report: Report): TlsConfig => {
   const ca = written['trust-anchor']
   const cert = written['cert-file']
   const key = written['key-file']
@@ -141,6 +150,14 @@ const tlsOf = (written: StoreText, report: Report): TlsConfig => {
     const given = cert === undefined ? 'key-file' : 'cert-file'
     report.error([...written.at, given], 'expected cert-file and key-file together', 'key')
   }
-  const implied = ca !== undefined ? 'verify-ca' : cert !== undefined ? 'require' : 'prefer'
+  const material = TLS_MATERIAL.find((name) => written[name] !== undefined)
+  if (written['ssl-mode'] === 'prefer') {
+    const expected = 'expected require, verify-ca or verify-full, or disable'
+    const at = [...written.at, 'ssl-mode']
+    if (type === 'eventstore') report.error(at, `${expected}: an EventStoreDB does not offer both TLS and none`)
+    else if (material !== undefined) report.error(at, `${expected}: with prefer, ${material} would not be used`)
+  }
+  const otherwise = type === 'eventstore' ? 'disable' : 'prefer'
+  const implied = ca !== undefined ? 'verify-ca' : material !== undefined ? 'require' : otherwise
   return { mode: written['ssl-mode'] ?? implied, ca, cert, key, cipherList: written['cipher-list'] }
 }

@@ -51,6 +51,8 @@ export interface MariadbOptions {
   readonly database?: string
   /** Server settings beside the defaults, such as `{ 'max-connections': '300' }`. */
   readonly settings?: Readonly<Record<string, string>>
+  /** Files for the folder above a single server's data, by name; settings may name them as `../NAME`. */
+  readonly files?: Readonly<Record<string, string>>
   /** Words before a single server's command, such as `ip netns exec NAME`, to run it in a network namespace. */
   readonly prefix?: readonly string[]
 }
@@ -200,6 +202,8 @@ export const startMariadb = async (options: MariadbOptions = {}): Promise<TestMa
   }
   try {
     await install(site)
+    for (const [name, text] of Object.entries(options.files ?? {})) await writeFile(join(site.folder, name), text)
+    await giveAway(site.folder)
     const server = await boot(site, { 'init-file': join(site.folder, 'first.sql') })
     return handle(site, server, () => boot(site))
   } catch (error) {

@@ -300,6 +300,21 @@ describe('lease-database and LeaseLedger', () => {
       '"type": "postgresql", "connect-timeout": 0',
       'lease-database/connect-timeout: expected seconds, more than 0 and at most 3600, found 0',
     ],
+    [
+      '"type": "eventstore", "prefer-again-time": 5',
+      'lease-database/prefer-again-time: prefer-again-time is not for the type eventstore, whose cluster itself ' +
+        'chooses its leader',
+    ],
+    [
+      '"type": "mysql", "ssl-mode": "prefer", "trust-anchor": "/ca.pem"',
+      'lease-database/ssl-mode: expected require, verify-ca or verify-full, or disable: with prefer, trust-anchor ' +
+        'would not be used',
+    ],
+    [
+      '"type": "eventstore", "ssl-mode": "prefer"',
+      'lease-database/ssl-mode: expected require, verify-ca or verify-full, or disable: an EventStoreDB does not ' +
+        'offer both TLS and none',
+    ],
     ['"type": "embedded", "host": "db"', 'lease-database/host: host is not for the type embedded'],
     ['"name": "leases"', 'lease-database: expected the key type in this object'],
   ])('%s', (members, error) => {
