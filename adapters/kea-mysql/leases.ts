@@ -1,6 +1,6 @@
 /** The leases of a running Kea in MySQL or MariaDB, as the texts that Kea's lease file would have. Read-only. */
 import { createConnection } from 'mysql2/promise'
-import type { FieldPacket, RowDataPacket } from 'mysql2/promise'
+import type { Connection, FieldPacket, RowDataPacket } from 'mysql2/promise'
 
 /** Rows of texts under the names of their columns, those of Kea's lease file. */
 export interface KeaRows {
@@ -19,14 +19,14 @@ const COMMON = `
        IFNULL(REPLACE(user_context, '&#x', '&#x26#x'), '') AS user_context,
        IFNULL(LOWER(HEX(hwaddr)), '') AS hwaddr`
 
-const LEASE4 = `
+const lease4 = (pool: string): string => `
 SELECT INET_NTOA(address) AS address,
-       IFNULL(LOWER(HEX(client_id)), '') AS client_id,${COMMON}
+       IFNULL(LOWER(HEX(client_id)), '') AS client_id,${COMMON}${pool}
 FROM lease4
 ORDER BY lease4.address`
 
 // Releases before 2.5 keep the address as text, which is no binary address to INET6_NTOA.
-const LEASE6 = `
+const lease6 = (pool: string): string => `
 SELECT IFNULL(INET6_NTOA(address), CAST(address AS CHAR)) AS address,
        IFNULL(LOWER(HEX(duid)), '') AS duid,
        IFNULL(pref_lifetime, 0) AS pref_lifetime,
@@ -34,7 +34,7 @@ SELECT IFNULL(INET6_NTOA(address), CAST(address AS CHAR)) AS address,
        IFNULL(iaid, 0) AS iaid,
        IFNULL(prefix_len, 128) AS prefix_len,
        IFNULL(hwtype, 0) AS hwtype,
-       IFNULL(hwaddr_source, 0) AS hwaddr_source,${COMMON}
+       IFNULL(hwaddr_source, 0) AS hwaddr_source,${COMMON}${pool}
 FROM lease6
 ORDER BY lease6.address`
 
@@ -44,10 +44,17 @@ export const readKeaMysql = async (url: string): Promise<ReadonlyArray<KeaRows>>
   try {
     await connection.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ')
     await connection.query('START TRANSACTION READ ONLY')
-    return [await table(connection.query(LEASE4)), await table(connection.query(LEASE6))]
+    const [pool4, pool6] = [await poolOf(connection, 'lease4'), await poolOf(connection, 'lease6')]
+    return [await table(connection.query(lease4(pool4))), await table(connection.query(lease6(pool6)))]
   } finally {
     connection.destroy()
   }
+}
+
+/** What is selected of the pool: releases before 2.5 know none. */
+const poolOf = async (connection: Connection, table: 'lease4' | 'lease6'): Promise<string> => {
+  const [rows] = await connection.query<RowDataPacket[]>(`SHOW COLUMNS FROM ${table} LIKE 'pool\\_id'`)
+  return rows.length > 0 ? ', pool_id' : ''
 }
 
 const table = async (answer: Promise<unknown>): Promise<KeaRows> => {

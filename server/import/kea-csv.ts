@@ -6,13 +6,12 @@ import { existsSync } from 'node:fs'
 import * as O from 'fp-ts/lib/Option.js'
 import { parseHex } from '../../domain/address.ts'
 import { FOREVER, INFINITE_SEC } from '../../domain/instant.ts'
-import type { Relay, Terms } from '../../domain/lease.ts'
-import { streamFromText } from '../../domain/stream.ts'
+import { addressText, streamFromText } from '../../domain/stream.ts'
 import type { LeaseRow } from '../../projections/lease-row.ts'
 import { prefixOf, leaseTypeOf } from '../../projections/lease-row.ts'
-import { addressText } from '../../domain/stream.ts'
 import { itemOf } from './item.ts'
 import type { Bad, Item } from './item.ts'
+import { contextTerms } from './kea-context.ts'
 
 /** The header of a file of DHCPv4 leases, and of DHCPv6 leases. */
 export const HEADER4 =
@@ -97,14 +96,15 @@ export const keaItem = (place: string, columns: ReadonlyArray<string>, fields: R
     if (O.isNone(parsed)) return bad(`${column} is ${text(column)}`)
     octets[column] = parsed.value.length === 0 ? undefined : Buffer.from(parsed.value).toString('hex')
   }
-  const expiresAt = lifetime === INFINITE_SEC ? FOREVER : (numbers['expire'] ?? 0) * 1000
-  const context = unescaped(text('user_context'))
+  const isEndless = lifetime === INFINITE_SEC
+  const expire = numbers['expire'] ?? 0
   return itemOf({
     place,
     stream: resource.value,
     status,
-    startsAt: ((numbers['expire'] ?? 0) - lifetime) * 1000,
-    expiresAt,
+    // Kea's file has the sum also of a lease without end; its databases have when the client was last served.
+    startsAt: (isEndless && expire < lifetime ? expire : expire - lifetime) * 1000,
+    expiresAt: isEndless ? FOREVER : expire * 1000,
     validLifetimeSec: lifetime,
     subnetId: numbers['subnet_id'] ?? 0,
     terms: {
@@ -119,7 +119,7 @@ export const keaItem = (place: string, columns: ReadonlyArray<string>, fields: R
       hostname: unescaped(text('hostname')) || undefined,
       fqdnForward: isTrue(text('fqdn_fwd')),
       fqdnReverse: isTrue(text('fqdn_rev')),
-      ...contextTerms(context),
+      ...contextTerms(unescaped(text('user_context'))),
     },
   })
 }
@@ -135,43 +135,6 @@ const escaped = (text: string): string =>
     .replace(/&#x/g, '&#x26#x')
     .replace(/[,\r\n]/g, (char) => `&#x${char.charCodeAt(0).toString(16).padStart(2, '0')}`)
 
-/** What a user context says: Kea keeps the relay's options there, everything else is the operator's. */
-const contextTerms = (text: string): Pick<Partial<Terms>, 'userContext' | 'relay'> => {
-  if (text === '') return {}
-  let context: unknown
-  try {
-    context = JSON.parse(text)
-  } catch {
-    return { userContext: text }
-  }
-  const agent = (context as { ISC?: { 'relay-agent-info'?: unknown } })?.ISC?.['relay-agent-info']
-  const options =
-    typeof agent === 'string' ? agent : (agent as { 'sub-options'?: unknown } | undefined)?.['sub-options']
-  const relay = typeof options === 'string' ? relayOf(options.replace(/^0x/i, '')) : undefined
-  return relay === undefined ? { userContext: text } : { userContext: text, relay }
-}
-
-const SUBOPTIONS: Readonly<Record<number, keyof Relay>> = {
-  1: 'circuitId',
-  2: 'remoteId',
-  6: 'subscriberId',
-  12: 'relayId',
-}
-
-/** The relay agent's sub-options (RFC 3046 §2.0): code, length and octets, hex. */
-const relayOf = (hex: string): Relay | undefined => {
-  const octets = parseHex(hex)
-  if (O.isNone(octets)) return undefined
-  const relay: Partial<Record<keyof Relay, string>> = {}
-  for (let at = 0; at + 2 <= octets.value.length;) {
-    const [code = 0, length = 0] = [octets.value[at], octets.value[at + 1]]
-    const field = SUBOPTIONS[code]
-    if (field !== undefined) relay[field] = Buffer.from(octets.value.subarray(at + 2, at + 2 + length)).toString('hex')
-    at += 2 + length
-  }
-  return Object.keys(relay).length === 0 ? undefined : relay
-}
-
 // ---------------------------------------------------------------- The way out
 
 /** A row of the lease tables as a line of Kea's file, without line end; undefined for what Kea has no word for. */
@@ -179,6 +142,9 @@ export const keaLine = (row: LeaseRow): string | undefined => {
   // An offer and a revocation are nobody's lease; Kea would not have a line of them.
   if (row.status === 'offered' || row.status === 'revoked') return undefined
   const flag = (value: boolean): string => (value ? '1' : '0')
+  // Kea finds when the client was last served as the difference, also of a lease without end.
+  const isEndless = row.status === 'bound' && row.validLifetime === INFINITE_SEC
+  const expire = isEndless ? Math.floor(row.startsAt / 1000) + INFINITE_SEC : row.expire
   const tail = [escaped(row.hostname ?? '')]
   if (!row.stream.startsWith('lease4/')) {
     const [address, length] = prefixOf(row.stream)
@@ -186,7 +152,7 @@ export const keaLine = (row: LeaseRow): string | undefined => {
       address,
       colons(row.duid),
       row.validLifetime,
-      row.expire,
+      expire,
       row.subnetId,
       row.preferredLifetime ?? 0,
       leaseTypeOf(row.stream),
@@ -208,7 +174,7 @@ export const keaLine = (row: LeaseRow): string | undefined => {
     colons(row.hwaddr),
     colons(row.clientId),
     row.validLifetime,
-    row.expire,
+    expire,
     row.subnetId,
     flag(row.fqdnForward),
     flag(row.fqdnReverse),

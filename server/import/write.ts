@@ -57,7 +57,9 @@ export const importLeases = async (
     if (E.isLeft(latest)) return latest
     const byStream = new Map(latest.right.map((stored) => [stored.stream, stored]))
     const proposals: Proposal[] = []
-    for (const { stream, lease, status } of part) {
+    for (const { stream, lease: there, status } of part) {
+      // A clock ahead of ours, or a row that cannot say since when: nobody has held anything since a time to come.
+      const lease = { ...there, startsAt: Math.min(there.startsAt, now) }
       const state = stateAfter(byStream.get(stream))
       const decided = decide({ maxClockSkewMs: 0 })(state, { type: 'Import', lease, status, source }, now)
       if (E.isLeft(decided) || O.isNone(decided.right)) known++

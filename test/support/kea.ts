@@ -1,7 +1,11 @@
 /** The distribution's Kea as a server under test, for comparison and for proving the tests themselves. */
-import { mkdir, writeFile } from 'node:fs/promises'
+import { existsSync, readdirSync } from 'node:fs'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { createConnection } from 'node:net'
 import { join } from 'node:path'
-import { signalOne, start, which } from './process.ts'
+import type { TestMariadb } from './mariadb.ts'
+import type { TestPostgres } from './postgres.ts'
+import { must, signalOne, start, which } from './process.ts'
 import type { Running } from './process.ts'
 import type { Place, ServerUnderTest } from './server-under-test.ts'
 
@@ -74,3 +78,59 @@ const translate = (config: Record<string, unknown>, leaseFile: string, logger: s
     loggers: config.loggers ?? [{ name: logger, severity: 'INFO' }],
   }
 }
+
+// ---------------------------------------------------------------- Its database and its commands
+
+const SCRIPTS = '/usr/share/kea/scripts'
+
+/** Why Kea cannot have its tables in a database here, or undefined when it can. */
+export const keaTablesMissing = (engine: 'pgsql' | 'mysql'): string | undefined => {
+  const program = engine === 'pgsql' ? 'psql' : 'mariadb'
+  if (which(program) === undefined) return `needs ${program}`
+  const file = `${SCRIPTS}/${engine}/dhcpdb_create.${engine}`
+  return existsSync(file) ? undefined : `needs ${file}, which is part of kea-admin`
+}
+
+/** Makes a database with Kea's own tables; gives what goes into `lease-database`. */
+export const makeKeaPostgres = async (server: TestPostgres, name: string): Promise<object> => {
+  await server.createDatabase(name)
+  const at = ['-h', server.socketFolder, '-p', String(server.port), '-U', server.user, '-d', name]
+  await must(['psql', '-q', '-v', 'ON_ERROR_STOP=1', ...at, '-f', `${SCRIPTS}/pgsql/dhcpdb_create.pgsql`])
+  const { host, port, user } = server
+  return { type: 'postgresql', host, port, user, password: '', name }
+}
+
+/** Makes a database with Kea's own tables; gives what goes into `lease-database`. */
+export const makeKeaMariadb = async (server: TestMariadb, name: string): Promise<object> => {
+  await server.createDatabase(name)
+  const input = await readFile(`${SCRIPTS}/mysql/dhcpdb_create.mysql`, 'utf8')
+  const account = [`--user=${server.user}`, `--password=${server.password}`]
+  const command = ['mariadb', '--no-defaults', `--socket=${server.socketPath}`, ...account, name]
+  await must(command, { input, timeoutMs: 60_000 })
+  const { host, port, user, password } = server
+  return { type: 'mysql', host, port, user, password, name }
+}
+
+/** The hook of Kea with the lease commands, such as `lease4-get-all`; undefined where it is not installed. */
+export const leaseCommandsHook = (): string | undefined => {
+  const folders = existsSync('/usr/lib') ? readdirSync('/usr/lib') : []
+  return folders.map((folder) => `/usr/lib/${folder}/kea/hooks/libdhcp_lease_cmds.so`).find((file) => existsSync(file))
+}
+
+/** What Kea answers to a command: 0 is success, 3 is nothing found. */
+export interface KeaAnswer {
+  readonly result: number
+  readonly text?: string
+  readonly arguments?: { readonly leases?: ReadonlyArray<Readonly<Record<string, unknown>>> }
+}
+
+/** Gives Kea a command over its control socket. */
+export const askKea = (socket: string, command: string, args?: object): Promise<KeaAnswer> =>
+  new Promise((resolve, reject) => {
+    let answer = ''
+    const connection = createConnection(socket)
+    connection.setEncoding('utf8').setTimeout(10_000, () => connection.destroy(new Error(`${command}: no answer`)))
+    connection.on('data', (text: string) => (answer += text)).on('error', reject)
+    connection.on('end', () => resolve(JSON.parse(answer) as KeaAnswer))
+    connection.write(JSON.stringify({ command, ...(args === undefined ? {} : { arguments: args }) }))
+  })

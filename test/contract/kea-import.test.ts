@@ -1,0 +1,171 @@
+/** `ledger import` of what a real Kea wrote: its lease file, and its tables in PostgreSQL and MariaDB. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import postgres from 'postgres'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { keaMissing, keaTablesMissing, makeKea, makeKeaMariadb, makeKeaPostgres } from '../support/kea.ts'
+import { mariadbMissing, startMariadb } from '../support/mariadb.ts'
+import { postgresMissing, startPostgres } from '../support/postgres.ts'
+import type { TestPostgres } from '../support/postgres.ts'
+import { run, until } from '../support/process.ts'
+import type { Finished } from '../support/process.ts'
+import { freeUdpPort, keaConfig, playStory4, playStory6, Relay } from './kea-support.ts'
+import type { Book } from './kea-support.ts'
+
+const missing = keaMissing() ?? postgresMissing()
+const PROGRAM = resolve(import.meta.dirname, '../../server/ledger-cli.ts')
+
+interface Span {
+  readonly address: string
+  readonly from: string
+  readonly until: string
+  readonly endedBy: string
+}
+
+describe.skipIf(missing !== undefined)(
+  `leases that Kea wrote${missing === undefined ? '' : ` (skipped: ${missing})`}`,
+  () => {
+    let server: TestPostgres
+    let folder: string
+    beforeAll(async () => {
+      server = await startPostgres()
+      folder = await mkdtemp(join(tmpdir(), `ll-${process.pid}-kea-`))
+    })
+    afterAll(async () => {
+      await server?.stop()
+      await rm(folder, { recursive: true, force: true })
+    })
+
+    const ledger = (config: string, [name = '', ...rest]: ReadonlyArray<string>): Promise<Finished> =>
+      run([process.execPath, PROGRAM, name, '-c', config, ...rest], { env: { TZ: 'UTC' } })
+
+    /** A configuration file for the ledger in `store`. */
+    const configFor = async (name: string, store: object): Promise<string> => {
+      const file = join(folder, `${name}.json`)
+      await writeFile(file, JSON.stringify({ Dhcp4: { 'lease-database': store, subnet4: [] } }))
+      return file
+    }
+
+    /** Lets clients play at a Kea until it has found that those who went away are over; gives their books. */
+    const playAtKea = async (
+      place: string,
+      database: object,
+      isOver: () => Promise<number>,
+    ): Promise<ReadonlyArray<Book>> => {
+      const port = await freeUdpPort()
+      const kea = makeKea({ folder: place, serverPort: port })
+      const relays: Relay[] = []
+      try {
+        await kea.start(keaConfig(database))
+        for (const family of [4, 6] as const) relays.push(await Relay.open(family, port))
+        const [relay4, relay6] = relays as [Relay, Relay]
+        const books = [...(await playStory4(relay4)).books, ...(await playStory6(relay6)).books]
+        await until('Kea reclaims what is over', async () => (await isOver()) === 2, 20_000, kea.logs)
+        return books
+      } finally {
+        for (const relay of relays) await relay.close()
+        await kea.stop()
+      }
+    }
+
+    /** Imports `sources`, and again, and finds in the history what the clients were told. */
+    const takeOver = async (
+      config: string,
+      sources: ReadonlyArray<string>,
+      books: ReadonlyArray<Book>,
+    ): Promise<void> => {
+      const counts = { first: 0, again: 0 }
+      for (const source of sources) {
+        const first = await ledger(config, ['import', source])
+        expect(first).toMatchObject({ code: 0, stdout: expect.stringMatching(/ 0 known already, 0 bad/) })
+        counts.first += Number(/imported (\d+)/.exec(first.stdout)?.[1])
+        const again = await ledger(config, ['import', source])
+        expect(again.stdout).toContain('imported 0 leases')
+        counts.again += Number(/, (\d+) known already/.exec(again.stdout)?.[1])
+      }
+      // A released lease is not there any more; a declined one, of each protocol, is a lease of nobody.
+      const there = books.filter(({ end }) => end !== 'gone')
+      expect(counts).toEqual({ first: there.length + 2, again: there.length + 2 })
+      const spans = [...(await spansOf(config, '0.0.0.0/0')), ...(await spansOf(config, '::/0'))]
+      expect(spans.map(({ address }) => address).sort()).toEqual(there.map(({ address }) => address).sort())
+      for (const book of there) isAsTold(spans.find(({ address }) => address === book.address) as Span, book)
+    }
+
+    const spansOf = async (config: string, prefix: string): Promise<ReadonlyArray<Span>> => {
+      const { stdout } = await ledger(config, ['history', prefix, '--json'])
+      return (JSON.parse(stdout) as { readonly spans: ReadonlyArray<Span> }).spans
+    }
+
+    const isAsTold = (span: Span, book: Book): void => {
+      expect(span).toMatchObject(book.client)
+      expect(span.endedBy).toBe(book.end === 'over' ? 'expired' : 'held')
+      const from = Date.parse(span.from) / 1_000
+      expect(from).toBeGreaterThanOrEqual(book.granted[0])
+      expect(from).toBeLessThanOrEqual(book.granted[1])
+      const granted = book.end === 'endless' ? 'for ever' : new Date((from + book.lifetimeSec) * 1_000).toISOString()
+      expect(span.until).toBe(granted)
+    }
+
+    const inPostgres = async (name: string): Promise<string> => {
+      await server.createDatabase(name)
+      const { host, port, user } = server
+      return configFor(name, { type: 'postgresql', host, port, user, name })
+    }
+
+    it('are taken over from its lease files', async () => {
+      const place = join(folder, 'memfile')
+      const files = [join(place, 'leases4.csv'), join(place, 'leases6.csv')]
+      const books = await playAtKea(place, { type: 'memfile' }, async () => {
+        const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')))
+        // The state stands before the user context.
+        return texts.filter((text) => text.includes(',2,{')).length
+      })
+      await takeOver(await inPostgres('from_memfile'), files, books)
+    }, 120_000)
+
+    const noTables4 = keaTablesMissing('pgsql')
+    it.skipIf(noTables4 !== undefined)(
+      'are taken over from its tables in PostgreSQL',
+      async () => {
+        const database = await makeKeaPostgres(server, 'kea')
+        const url = server.url.replace(/[^/]+$/, 'kea')
+        const sql = postgres(url, { max: 1 })
+        try {
+          const books = await playAtKea(join(folder, 'pgsql'), database, async () => {
+            const [row] = await sql`SELECT (SELECT count(*) FROM lease4 WHERE state = 2)
+                                     + (SELECT count(*) FROM lease6 WHERE state = 2) AS over`
+            return Number(row?.['over'])
+          })
+          await takeOver(await inPostgres('from_postgres'), [url], books)
+        } finally {
+          await sql.end({ timeout: 1 })
+        }
+      },
+      60_000,
+    )
+
+    const noMaria = mariadbMissing() ?? keaTablesMissing('mysql')
+    const reason = noMaria === undefined ? '' : ` (skipped: ${noMaria})`
+    it.skipIf(noMaria !== undefined)(
+      `are taken over from its tables in MariaDB, into MariaDB${reason}`,
+      async () => {
+        const maria = await startMariadb()
+        try {
+          const database = await makeKeaMariadb(maria, 'kea')
+          const books = await playAtKea(join(folder, 'mysql'), database, async () => {
+            const [row] = await maria.query(`SELECT (SELECT count(*) FROM kea.lease4 WHERE state = 2)
+                                              + (SELECT count(*) FROM kea.lease6 WHERE state = 2) AS over_`)
+            return Number(row?.['over_'])
+          })
+          const { host, port, user, password, database: name } = maria
+          const config = await configFor('from_mariadb', { type: 'mysql', host, port, user, password, name })
+          await takeOver(config, [maria.url.replace(/[^/]+$/, 'kea')], books)
+        } finally {
+          await maria.stop()
+        }
+      },
+      90_000,
+    )
+  },
+)
