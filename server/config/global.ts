@@ -119,16 +119,19 @@ export const wantsFlexibleIds = (written: GlobalFields['hooks-libraries']): bool
 const LOG_OCTETS_MAX = 10_240_000
 
 /** Loggers of either protocol, in order. */
-export const resolveLoggers = (written: readonly LoggerText[]): readonly LoggerConfig[] =>
+export const resolveLoggers = (written: readonly LoggerText[], report: Report): readonly LoggerConfig[] =>
   written.map((logger) => ({
     name: logger.name,
     severity: logger.severity ?? 'INFO',
     debugLevel: logger.debuglevel ?? 0,
-    outputs: (logger['output-options'] ?? logger.output_options ?? []).map((output) => ({
-      output: output.output,
-      flush: output.flush ?? true,
-      sizeMax: output.maxsize ?? LOG_OCTETS_MAX,
-      versionsMax: output.maxver ?? 1,
-      pattern: output.pattern || undefined,
-    })),
+    outputs: (logger['output-options'] ?? logger.output_options ?? []).map((output) => {
+      if (output.pattern) report.ignore('pattern', 'log files have a JSON object on each line')
+      return {
+        output: output.output,
+        flush: output.flush ?? true,
+        sizeMax: output.maxsize ?? LOG_OCTETS_MAX,
+        versionsMax: output.maxver ?? 1,
+        pattern: output.pattern || undefined,
+      }
+    }),
   }))

@@ -72,7 +72,7 @@ const resolveTop = (top: Top, overrides: Overrides, report: Report): Config => {
     dhcp6,
     store,
     ledger,
-    loggers: resolveLoggers([...(top.Dhcp4?.loggers ?? []), ...(top.Dhcp6?.loggers ?? [])]),
+    loggers: resolveLoggers([...(top.Dhcp4?.loggers ?? []), ...(top.Dhcp6?.loggers ?? [])], report),
     warnings: report.warnings,
   }
 }

@@ -226,6 +226,7 @@ describe('a configuration as for Kea’s DHCPv4 server', () => {
       'ddns-send-updates',
       'ddns-qualifying-suffix',
       'user-context',
+      'pattern',
     ])
   })
 })
