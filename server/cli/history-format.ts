@@ -52,6 +52,44 @@ export const answerOf = (span: Span, zone: Zone, graceOnly: boolean): Answer => 
   }
 }
 
+/** The fields of an answer as CSV has them: a header does not depend on what was found. */
+export const ANSWER_FIELDS: ReadonlyArray<string> = [
+  'address',
+  'kind',
+  'from',
+  'until',
+  'endedBy',
+  'fromZone',
+  'untilZone',
+  'graceOnly',
+  'hwType',
+  'mac',
+  'clientId',
+  'duid',
+  'iaid',
+  'hostname',
+  'relayAddress',
+  'relayPeer',
+  'circuitId',
+  'circuitIdText',
+  'remoteId',
+  'remoteIdText',
+  'interfaceId',
+  'interfaceIdText',
+  'relayId',
+  'subscriberId',
+  'formerly',
+  'validLifetimeSec',
+  'renewals',
+  'renewedAt',
+  'server',
+  'subnetId',
+  'poolId',
+  'firstEvent',
+  'lastEvent',
+  'revisions',
+]
+
 /** `alpha/12`: the log of a server and the place in it. */
 const placeText = ({ log, seq }: Place): string => `${log}/${seq}`
 
@@ -129,6 +167,47 @@ export const eventText = ({ stream, recordedAt, event, log, seq, revision }: Rec
   const until = utcText(event.lease.expiresAt)
   const client = clientText({ lease: event.lease })
   return `${isoText(recordedAt)} ${addressText(stream)} #${revision} ${event.type} ${client}, until ${until}, ${log}/${seq}`
+}
+
+/** The fields of an event as CSV has them. */
+export const EVENT_FIELDS: ReadonlyArray<string> = [
+  'recordedAt',
+  'address',
+  'revision',
+  'type',
+  'startsAt',
+  'expiresAt',
+  'mac',
+  'clientId',
+  'duid',
+  'iaid',
+  'hostname',
+  'relayAddress',
+  'circuitId',
+  'remoteId',
+  'event',
+]
+
+/** One event as flat fields; times are RFC 3339 in UTC. */
+export const eventAnswerOf = ({ stream, recordedAt, event, log, seq, revision }: Recorded): Answer => {
+  const { lease } = event
+  return {
+    recordedAt: isoText(recordedAt),
+    address: addressText(stream),
+    revision,
+    type: event.type,
+    startsAt: isoText(lease.startsAt),
+    expiresAt: utcText(lease.expiresAt),
+    mac: colons(lease.hwAddress),
+    clientId: lease.clientId,
+    duid: lease.duid,
+    iaid: lease.iaid,
+    hostname: lease.hostname,
+    relayAddress: lease.relay?.address,
+    circuitId: lease.relay?.circuitId,
+    remoteId: lease.relay?.remoteId,
+    event: `${log}/${seq}`,
+  }
 }
 
 /** Lines of CSV (RFC 4180), the first one the names of the fields of `header`. */

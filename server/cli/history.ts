@@ -12,7 +12,15 @@ import type { Proof } from '../evidence/proof.ts'
 import { fail } from './fail.ts'
 import { addressSubject, askSpans, clientSubject, readAll } from './history-ask.ts'
 import type { Sources, Subject } from './history-ask.ts'
-import { answerOf, csvLines, eventText, spanText } from './history-format.ts'
+import {
+  ANSWER_FIELDS,
+  answerOf,
+  csvLines,
+  EVENT_FIELDS,
+  eventAnswerOf,
+  eventText,
+  spanText,
+} from './history-format.ts'
 import { orFail, withLedgerOptions, withReader } from './open.ts'
 import type { LedgerArguments } from './open.ts'
 import { localZone, parseTime, parseZone, UTC } from './time.ts'
@@ -107,6 +115,7 @@ const answer = async (stores: Sources, address: string | undefined, args: Argume
   const subject = subjectOf(address, args)
   const window = windowOf(args)
   const now = orFail(await stores.reader.clock()())
+  if (window.isAsked && window.from > now) return fail(`${isoText(window.from)} is yet to come`)
   const graceMs = args.grace * 1000
   const bounded = { from: Math.max(window.from - graceMs, 0), to: Math.min(window.to, now) }
   const all = await askSpans(stores, subject, bounded.from, bounded.to, now)
@@ -205,7 +214,11 @@ const show = ({ args, window, found, events, proof, said }: Shown): void => {
       for (const one of args.events ? events : answers) print(JSON.stringify(one))
       break
     case 'csv':
-      for (const line of csvLines(CSV_FIELDS, answers)) print(line)
+      for (const line of args.events
+        ? csvLines(EVENT_FIELDS, events.map(eventAnswerOf))
+        : csvLines(ANSWER_FIELDS, answers)) {
+        print(line)
+      }
       break
     case 'table':
       for (const span of args.events ? [] : found) print(spanText(span, window.zone, isGraceOnly(span, window)))
@@ -216,40 +229,3 @@ const show = ({ args, window, found, events, proof, said }: Shown): void => {
   // Rows alone on standard output: what they do not say goes beside it.
   if (said !== undefined) process.stderr.write(`ledger: ${said}\n`)
 }
-
-const CSV_FIELDS: ReadonlyArray<string> = [
-  'address',
-  'kind',
-  'from',
-  'until',
-  'endedBy',
-  'fromZone',
-  'untilZone',
-  'graceOnly',
-  'hwType',
-  'mac',
-  'clientId',
-  'duid',
-  'iaid',
-  'hostname',
-  'relayAddress',
-  'relayPeer',
-  'circuitId',
-  'circuitIdText',
-  'remoteId',
-  'remoteIdText',
-  'interfaceId',
-  'interfaceIdText',
-  'relayId',
-  'subscriberId',
-  'formerly',
-  'validLifetimeSec',
-  'renewals',
-  'renewedAt',
-  'server',
-  'subnetId',
-  'poolId',
-  'firstEvent',
-  'lastEvent',
-  'revisions',
-]

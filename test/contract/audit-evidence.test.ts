@@ -6,8 +6,10 @@ import * as E from 'fp-ts/lib/Either.js'
 import { checkEvidence } from '../../server/evidence/document.ts'
 import type { Checked, Evidence } from '../../server/evidence/document.ts'
 import { postgresMissing } from '../support/postgres.ts'
-import { macOf, openAuditSite } from './audit-support.ts'
-import type { AuditSite, Truth } from './audit-support.ts'
+import { macOf } from './audit-events.ts'
+import type { Truth } from './audit-events.ts'
+import { openAuditSite } from './audit-support.ts'
+import type { AuditSite } from './audit-support.ts'
 
 const missing = postgresMissing()
 
@@ -17,7 +19,7 @@ describe.skipIf(missing !== undefined)(`evidence${missing === undefined ? '' : `
   let key: string
   let file: string
   beforeAll(async () => {
-    site = await openAuditSite(4_711, 60, 5)
+    site = await openAuditSite({ seed: 4_711, addresses: 60, rounds: 5 })
     one = site.truth.filter(({ stream }) => stream === 'lease4/198.18.0.5')[2] as Truth
     key = join(site.folder, 'key.pem')
     file = join(site.folder, 'evidence.json')

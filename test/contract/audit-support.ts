@@ -1,167 +1,26 @@
-/**
- * A ledger on a real PostgreSQL that some thousand clients wrote, the commands over it, and the truth about it: the
- * generator keeps its own book of who holds what, by arithmetic and not from the events.
- */
+/** A generated ledger on a real PostgreSQL or MariaDB, and the commands over it. */
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import * as E from 'fp-ts/lib/Either.js'
-import * as O from 'fp-ts/lib/Option.js'
+import { migrateMysql } from '../../adapters/mysql/migration.ts'
+import { openMysql } from '../../adapters/mysql/open.ts'
 import { migratePostgres } from '../../adapters/postgres/migration.ts'
 import { openPostgres } from '../../adapters/postgres/open.ts'
 import type { EventStore, LogName, Proposal } from '../../domain/event-store.ts'
-import { decide, evolve, vacant } from '../../domain/lease.ts'
-import type { Command, LeaseState, Terms } from '../../domain/lease.ts'
 import type { StreamName } from '../../domain/stream.ts'
+import type { LeaseTables } from '../../projections/lease-tables.ts'
+import { openMysqlTables } from '../../projections/mysql/open.ts'
 import { openPostgresTables } from '../../projections/postgres/open.ts'
-import { replay } from '../../projections/replay.ts'
+import { fill } from '../../projections/replay.ts'
+import { ledgerProgram } from '../../server/cli/program.ts'
+import { startMariadb } from '../support/mariadb.ts'
+import type { TestMariadb } from '../support/mariadb.ts'
 import { startPostgres } from '../support/postgres.ts'
 import type { TestPostgres } from '../support/postgres.ts'
 import { run } from '../support/process.ts'
+import { makeSite } from './audit-events.ts'
+import type { SiteSize, Truth, Written } from './audit-events.ts'
 import { batchOf, must } from './proposals.ts'
-
-/** Who held what, from when to when, by the generator's own book. */
-export interface Truth {
-  readonly stream: StreamName
-  readonly client: number
-  readonly from: number
-  readonly until: number
-  readonly endedBy: string
-  readonly renewals: number
-}
-
-/** The first claim of the generated ledger. */
-export const BEGIN = Date.UTC(2026, 2, 1)
-
-/** A small generator of numbers by a seed (mulberry32); 0 to below 1. */
-export const makeRandom = (seed: number) => (): number => {
-  seed = (seed + 0x6d2b79f5) | 0
-  let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed)
-  mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-  return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-}
-
-/** The MAC of a client, hex. */
-export const macOf = (client: number): string => `02${client.toString(16).padStart(10, '0')}`
-
-const LIFETIME_SEC = 3_600
-
-const termsOf = (stream: StreamName, client: number, transactionId: number): Terms => {
-  const isV4 = stream.startsWith('lease4/')
-  const mac = macOf(client)
-  return {
-    clientId: isV4 ? `01${mac}` : undefined,
-    duid: isV4 ? undefined : `00030001${mac}`,
-    fqdnForward: undefined,
-    fqdnReverse: undefined,
-    holder: isV4 ? `id:01${mac}` : `duid:00030001${mac}/7`,
-    hostname: `Host-${client}`,
-    hwAddress: mac,
-    hwSource: undefined,
-    hwType: 1,
-    iaid: isV4 ? undefined : 7,
-    poolId: 0,
-    preferredLifetimeSec: isV4 ? undefined : 3_000,
-    relay: {
-      address: isV4 ? '198.18.0.1' : '2001:db8::1',
-      circuitId: Buffer.from(`Gi1/0/${client % 48}`).toString('hex'),
-      remoteId: `000602${mac}`,
-    },
-    subnetId: isV4 ? 1 : 2,
-    transactionId,
-    userContext: undefined,
-    validLifetimeSec: LIFETIME_SEC,
-  }
-}
-
-interface Written {
-  readonly proposals: ReadonlyArray<readonly [LogName, Proposal]>
-  readonly truth: ReadonlyArray<Truth>
-}
-
-const ENDS = ['released', 'expired', 'silent', 'declined', 'revoked'] as const
-
-/** What happens to one address: clients come one after another, renew, and end each in a way of their own. */
-const lifeOf = (stream: StreamName, random: () => number, clients: number, rounds: number): Written => {
-  const proposals: (readonly [LogName, Proposal])[] = []
-  const truth: Truth[] = []
-  let [state, revision, now]: [LeaseState, number, number] = [vacant, -1, BEGIN + Math.floor(random() * 3_600_000)]
-  const act = (command: Command): void => {
-    const decided = decide({ maxClockSkewMs: 5_000 })(state, command, now)
-    if (E.isLeft(decided) || O.isNone(decided.right)) throw new Error(`nothing happened: ${JSON.stringify(command)}`)
-    const event = decided.right.value
-    state = evolve(state, event)
-    proposals.push([random() < 0.5 ? 'alpha' : 'beta', { stream, expected: revision++, event, recordedAt: now }])
-  }
-  for (let round = 0; round < rounds; round++) {
-    const client = Math.floor(random() * clients)
-    const from = now
-    let xid = round * 100
-    if (random() < 0.2) act({ type: 'Offer', terms: termsOf(stream, client, xid), offerLifetimeSec: 10 })
-    act({ type: 'Claim', terms: termsOf(stream, client, xid), ownOnly: false })
-    const renewals = Math.floor(random() * 6)
-    let granted = now
-    for (let i = 0; i < renewals; i++) {
-      now += 1_200_000 + Math.floor(random() * 1_200_000)
-      act({ type: 'Renew', terms: termsOf(stream, client, ++xid), reuseSec: 0 })
-      granted = now
-    }
-    const how = ENDS[Math.floor(random() * ENDS.length)] as (typeof ENDS)[number]
-    const runsOut = granted + LIFETIME_SEC * 1000
-    const early = now + 60_000 + Math.floor(random() * 600_000)
-    const holder = termsOf(stream, client, 0).holder
-    const note = (until: number, endedBy: string): void =>
-      void truth.push({ stream, client, from, until, endedBy, renewals })
-    if (how === 'released') {
-      now = early
-      act({ type: 'Release', holder, cause: 'client' })
-      note(early, how)
-    } else if (how === 'revoked') {
-      now = early
-      act({ type: 'Revoke', reason: 'abuse' })
-      note(early, how)
-    } else if (how === 'declined') {
-      now = early
-      act({ type: 'Decline', holder, probationSec: 600 })
-      note(early, how)
-      now += 700_000
-    } else {
-      now = runsOut + 6_000
-      if (how === 'expired') act({ type: 'Expire' })
-      note(runsOut, 'expired')
-    }
-    now += 10_000 + Math.floor(random() * 1_000_000)
-  }
-  return { proposals, truth }
-}
-
-/** A ledger to ask: `addresses` IPv4 addresses, a tenth as many IPv6 ones and prefixes, `rounds` holders each. */
-export const makeSite = (seed: number, addresses: number, rounds: number): Written => {
-  const random = makeRandom(seed)
-  const streams: StreamName[] = []
-  for (let i = 0; i < addresses; i++) streams.push(`lease4/198.18.${i >> 8}.${i & 255}` as StreamName)
-  for (let i = 1; i <= addresses / 10; i++) streams.push(`lease6/2001:db8::${i.toString(16)}` as StreamName)
-  for (let i = 1; i <= addresses / 10; i++)
-    streams.push(`prefix6/2001:db8:${(256 * i).toString(16)}::/56` as StreamName)
-  const lives = streams.map((stream) => lifeOf(stream, random, addresses / 2, rounds))
-  return { proposals: lives.flatMap((life) => life.proposals), truth: lives.flatMap((life) => life.truth) }
-}
-
-/** A ledger on PostgreSQL with its configuration file, and the command line over it. */
-export interface AuditSite {
-  readonly server: TestPostgres
-  readonly truth: ReadonlyArray<Truth>
-  readonly events: number
-  readonly folder: string
-  readonly config: string
-  /** Writes a configuration for another database of the same server; gives the file. */
-  readonly configFor: (database: string) => Promise<string>
-  /** Runs `ledger` with arguments, on `config` unless another file is named. */
-  readonly ledger: (args: ReadonlyArray<string>, config?: string) => Promise<Answered>
-  /** Runs `ledger` without any configuration. */
-  readonly ledgerAlone: (args: ReadonlyArray<string>) => Promise<Answered>
-  readonly stop: () => Promise<void>
-}
 
 /** What a command said. */
 export interface Answered {
@@ -170,44 +29,112 @@ export interface Answered {
   readonly err: string
 }
 
+/** A ledger with its configuration file, and the command line over it. */
+export interface AuditSite<Server = TestPostgres> {
+  readonly server: Server
+  readonly truth: ReadonlyArray<Truth>
+  readonly proposals: Written['proposals']
+  readonly events: number
+  readonly folder: string
+  readonly config: string
+  /** Writes a configuration for another database of the same server; gives the file. */
+  readonly configFor: (database: string, more?: object) => Promise<string>
+  /** Runs `ledger` with arguments, on `config` unless another file is named. */
+  readonly ledger: (args: ReadonlyArray<string>, config?: string) => Promise<Answered>
+  /** Runs `ledger` without any configuration. */
+  readonly ledgerAlone: (args: ReadonlyArray<string>) => Promise<Answered>
+  /** The same as `ledger` within this process, which takes less time; one at a time. */
+  readonly ask: (args: ReadonlyArray<string>, config?: string) => Promise<Answered>
+  readonly stop: () => Promise<void>
+}
+
 const PROGRAM = resolve(import.meta.dirname, '../../server/ledger-cli.ts')
 
+/** Words that run `ledger`. */
+export const LEDGER: ReadonlyArray<string> = [process.execPath, PROGRAM]
+
+/** How a ledger is filled on some database. */
+interface Ground {
+  readonly openStore: (log: LogName) => Promise<EventStore>
+  readonly openTables: () => Promise<LeaseTables>
+  /** Kea's `lease-database` for a database of that server. */
+  readonly store: (database: string) => object
+  readonly database: string
+}
+
 /** Starts PostgreSQL, writes the ledger in the order in which it happened, and projects it. */
-export const openAuditSite = async (seed: number, addresses: number, rounds: number): Promise<AuditSite> => {
+export const openAuditSite = async (size: SiteSize): Promise<AuditSite> => {
   const server = await startPostgres()
+  const { host, port, user, database } = server
+  const options = { hosts: [{ host, port }], database, user, statementTimeoutMs: 30_000 }
+  const ground: Ground = {
+    openStore: (log) => must(openPostgres(options, log)),
+    openTables: async () => {
+      await must(migratePostgres(options, 'tables'))
+      return must(openPostgresTables(options))
+    },
+    store: (name) => ({ type: 'postgresql', name, host, port, user }),
+    database,
+  }
+  return openSite(server, ground, makeSite(size))
+}
+
+/** The same on MariaDB. */
+export const openMariadbSite = async (size: SiteSize): Promise<AuditSite<TestMariadb>> => {
+  const server = await startMariadb()
+  const { host, port, user, password, database } = server
+  const options = { hosts: [{ host, port }], database, user, password, statementTimeoutMs: 30_000 }
+  const ground: Ground = {
+    openStore: async (log) => {
+      await must(migrateMysql(options, 'ledger'))
+      return must(openMysql(options, log))
+    },
+    openTables: async () => {
+      await must(migrateMysql(options, 'tables'))
+      return must(openMysqlTables(options))
+    },
+    store: (name) => ({ type: 'mysql', name, host, port, user, password }),
+    database,
+  }
+  return openSite(server, ground, makeSite(size))
+}
+
+const openSite = async <Server extends { readonly stop: () => Promise<void> }>(
+  server: Server,
+  ground: Ground,
+  site: Written,
+): Promise<AuditSite<Server>> => {
   const folder = await mkdtemp(join(tmpdir(), `ll-${process.pid}-audit-`))
   await chmod(folder, 0o755)
-  const site = makeSite(seed, addresses, rounds)
-  const options = { hosts: [{ host: server.host, port: server.port }], database: server.database, user: server.user }
   const stores = new Map<LogName, EventStore>()
-  for (const log of ['alpha', 'beta']) stores.set(log, await must(openPostgres(options, log)))
+  for (const log of ['alpha', 'beta']) stores.set(log, await ground.openStore(log))
   await writeAll(stores, site.proposals)
-  await must(migratePostgres(options, 'tables'))
-  const tables = await must(openPostgresTables(options))
-  await must(replay({ store: stores.get('alpha') as EventStore, tables, resume: false }))
+  const tables = await ground.openTables()
+  await must(fill({ store: stores.get('alpha') as EventStore, tables, batchMax: 20_000 }))
   await tables.close()
   for (const store of stores.values()) await store.close()
-  const configFor = async (database: string): Promise<string> => {
+  const configFor = async (database: string, more: object = {}): Promise<string> => {
     const file = join(folder, `${database}.json`)
-    const store = { type: 'postgresql', name: database, host: server.host, port: server.port, user: server.user }
-    await writeFile(file, JSON.stringify({ Dhcp4: { 'lease-database': store, subnet4: [] } }))
+    const Dhcp4 = { 'lease-database': ground.store(database), subnet4: [] }
+    await writeFile(file, JSON.stringify({ Dhcp4, LeaseLedger: { 'data-folder': folder, ...more } }))
     return file
   }
-  const config = await configFor(server.database)
+  const config = await configFor(ground.database)
   const ledgerAlone = async (args: ReadonlyArray<string>): Promise<Answered> => {
-    const command = [process.execPath, PROGRAM, ...args]
-    const { code, stdout, stderr } = await run(command, { timeoutMs: 60_000, env: { TZ: 'UTC' } })
+    const { code, stdout, stderr } = await run([...LEDGER, ...args], { timeoutMs: 60_000, env: { TZ: 'UTC' } })
     return { code, out: stdout, err: stderr }
   }
   return {
     server,
     truth: site.truth,
+    proposals: site.proposals,
     events: site.proposals.length,
     folder,
     config,
     configFor,
     ledger: ([name = '', ...rest], file = config) => ledgerAlone([name, '-c', file, ...rest]),
     ledgerAlone,
+    ask: ([name = '', ...rest], file = config) => runHere([name, '-c', file, ...rest]),
     stop: async () => {
       await server.stop()
       await rm(folder, { recursive: true, force: true })
@@ -215,26 +142,72 @@ export const openAuditSite = async (seed: number, addresses: number, rounds: num
   }
 }
 
-/** In order of time; a batch ends where the log changes or a stream comes again. */
+const BATCH = 500
+
+/** In about the order of time: what comes to a stream of the batch again waits for the next one. Two logs at once. */
 const writeAll = async (stores: ReadonlyMap<LogName, EventStore>, written: Written['proposals']): Promise<void> => {
-  const ordered = [...written].sort(([, one], [, other]) => one.recordedAt - other.recordedAt)
-  const pending = new Map<LogName, Proposal[]>([...stores.keys()].map((log) => [log, []]))
-  const flush = async (): Promise<void> => {
-    for (const [log, batch] of pending) {
-      const [first, ...rest] = batch.splice(0)
-      if (first === undefined) continue
-      const outcomes = await must((stores.get(log) as EventStore).append(batchOf(first, ...rest)))
-      if (outcomes.some(({ _tag }) => _tag !== 'Appended')) throw new Error('not as it happened')
+  const ordered = written.toSorted(([, one], [, other]) => one.recordedAt - other.recordedAt)
+  let waiting: Written['proposals'] = []
+  for (let next = 0; next < ordered.length || waiting.length > 0;) {
+    const streams = new Set<StreamName>()
+    const batches = new Map<LogName, Proposal[]>([...stores.keys()].map((log) => [log, []]))
+    const later: (typeof ordered)[number][] = []
+    const take = (one: (typeof ordered)[number]): void => {
+      const [log, proposal] = one
+      if (streams.has(proposal.stream)) return void later.push(one)
+      streams.add(proposal.stream)
+      batches.get(log)?.push(proposal)
     }
+    for (const one of waiting) take(one)
+    for (; next < ordered.length && streams.size < BATCH; next++) take(ordered[next] as (typeof ordered)[number])
+    await Promise.all([...batches].map(([log, batch]) => send(stores.get(log) as EventStore, batch)))
+    waiting = later
   }
-  const inBatch = new Set<StreamName>()
-  for (const [log, proposal] of ordered) {
-    if (inBatch.has(proposal.stream) || inBatch.size >= 500) {
-      await flush()
-      inBatch.clear()
+}
+
+const send = async (store: EventStore, [first, ...rest]: ReadonlyArray<Proposal>): Promise<void> => {
+  if (first === undefined) return
+  const outcomes = await must(store.append(batchOf(first, ...rest)))
+  if (outcomes.some(({ _tag }) => _tag !== 'Appended')) throw new Error('not as it happened')
+}
+
+/** The end of a command that would have been the end of its process. */
+class Exit extends Error {
+  readonly code: number
+  constructor(code: number) {
+    super(`exit ${code}`)
+    this.code = code
+  }
+}
+
+/** Runs `ledger` in this process, with its output caught. */
+const runHere = async (args: ReadonlyArray<string>): Promise<Answered> => {
+  const said = { out: '', err: '' }
+  const { exit, exitCode } = process
+  const [stdout, stderr] = [process.stdout.write, process.stderr.write]
+  const caught =
+    (where: 'out' | 'err') =>
+    (text: string | Uint8Array, ...rest: ReadonlyArray<unknown>): boolean => {
+      said[where] += typeof text === 'string' ? text : Buffer.from(text).toString()
+      const done = rest.at(-1)
+      if (typeof done === 'function') (done as () => void)()
+      return true
     }
-    inBatch.add(proposal.stream)
-    pending.get(log)?.push(proposal)
+  process.stdout.write = caught('out') as typeof process.stdout.write
+  process.stderr.write = caught('err') as typeof process.stderr.write
+  process.exit = ((code: number) => {
+    throw new Exit(code)
+  }) as typeof process.exit
+  process.exitCode = undefined
+  try {
+    await ledgerProgram().parseAsync(args, { from: 'user' })
+    return { code: Number(process.exitCode ?? 0), ...said }
+  } catch (error) {
+    if (error instanceof Exit) return { code: error.code, ...said }
+    throw error
+  } finally {
+    Object.assign(process, { exit, exitCode })
+    process.stdout.write = stdout
+    process.stderr.write = stderr
   }
-  await flush()
 }

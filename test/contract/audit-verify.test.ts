@@ -5,7 +5,8 @@ import { checkLink, GENESIS } from '../../adapters/chain.ts'
 import { openPostgresReader } from '../../adapters/postgres/open.ts'
 import { verify } from '../../projections/verify.ts'
 import { postgresMissing } from '../support/postgres.ts'
-import { BEGIN, openAuditSite } from './audit-support.ts'
+import { BEGIN } from './audit-events.ts'
+import { openAuditSite } from './audit-support.ts'
 import type { AuditSite } from './audit-support.ts'
 import { must } from './proposals.ts'
 
@@ -15,7 +16,7 @@ describe.skipIf(missing !== undefined)(`audit${missing === undefined ? '' : ` (s
   let site: AuditSite
   let copies = 0
   beforeAll(async () => {
-    site = await openAuditSite(31, 100, 5)
+    site = await openAuditSite({ seed: 31, addresses: 100, rounds: 5 })
   }, 120_000)
   afterAll(() => site?.stop())
 

@@ -29,7 +29,7 @@ describe.skipIf(missing !== undefined)(
   () => {
     let site: AuditSite
     beforeAll(async () => {
-      site = await openAuditSite(99, 100, 5)
+      site = await openAuditSite({ seed: 99, addresses: 100, rounds: 5 })
     }, 120_000)
     afterAll(() => site?.stop())
 
