@@ -8,6 +8,7 @@ import { startOf, thisProcess } from '../../adapters/identity.ts'
 import type { Identity } from '../../adapters/identity.ts'
 import { openPostgres, openPostgresReader } from '../../adapters/postgres/open.ts'
 import type { PostgresOptions } from '../../adapters/postgres/options.ts'
+import { checkPostgresSettings } from '../../adapters/postgres/settings.ts'
 import { START } from '../../domain/event-store.ts'
 import type { EventStore } from '../../domain/event-store.ts'
 import { freePort, postgresMissing, startPostgres } from '../support/postgres.ts'
@@ -22,7 +23,8 @@ describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '
   let server: TestPostgres
   let databases = 0
   beforeAll(async () => {
-    server = await startPostgres()
+    // What a killed process has written is in the page cache; a busy disk need not be waited for here.
+    server = await startPostgres({ settings: { fsync: 'off' } })
   }, 60_000)
   afterAll(() => server?.stop())
 
@@ -132,7 +134,7 @@ describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '
         await until('the other server is back', async () => E.isRight(await other.heartbeat('')()))
         expect(await count()).toBe(expected)
       }
-    }, 30_000)
+    }, 90_000)
 
     it('shuts down around a batch, and starts again: 57P01, 57P03', async () => {
       const patient = await must(openPostgres({ ...optionsFor(database), statementTimeoutMs: 5_000 }, 'gamma'))
@@ -433,6 +435,31 @@ describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '
         })
       }
       await admin.end()
+    })
+
+    it('with settings that lose what was confirmed are warned of, whichever of them it is', async () => {
+      const database = `settings_${++databases}`
+      await server.createDatabase(database)
+      const warnings = () => must(checkPostgresSettings(optionsFor(database)))
+      expect(await warnings()).toEqual([expect.stringMatching(/^PostgreSQL 127\.0\.0\.1:\d+: fsync is off/)]) // see above
+      const admin = postgres({ ...optionsFor(database).hosts[0], user: server.user, database, max: 1 })
+      for (const [setting, sentence] of [
+        ['full_page_writes = off', /full_page_writes is off/],
+        ['synchronous_commit = off', /synchronous_commit is off/],
+        ['synchronous_commit = local', /synchronous_commit is local/],
+        ['synchronous_commit = remote_write', /synchronous_commit is remote_write/],
+      ] as const) {
+        if (/local|remote/.test(setting)) await admin.unsafe("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        await admin.unsafe(`ALTER SYSTEM SET ${setting}`)
+        await admin`SELECT pg_reload_conf()`
+        await until(setting, async () => (await warnings()).some((warning) => sentence.test(warning)))
+        expect(await warnings()).toHaveLength(2)
+        await admin.unsafe(`ALTER SYSTEM RESET ${setting.split(' ')[0]}`)
+      }
+      await admin.unsafe('ALTER SYSTEM RESET synchronous_standby_names')
+      await admin`SELECT pg_reload_conf()`
+      await until('all is as it was', async () => (await warnings()).length === 1)
+      await admin.end({ timeout: 1 })
     })
 
     it('are missed by a reader of an empty database with a sentence', async () => {
