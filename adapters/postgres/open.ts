@@ -5,6 +5,7 @@
  * events, heartbeats, clock, LISTEN and NOTIFY). A reader uses two. So a database needs `max_connections` of three for
  * each server, two for each command line tool, and what the projections take.
  */
+import { setTimeout as pause } from 'node:timers/promises'
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
@@ -33,8 +34,13 @@ UPDATE writers
 SET stopped = true
 WHERE writer = $1::smallint AND identity = $2::text`
 
+// A message makes a transaction with an entry in the WAL, and is only a hint: it does not wait for the disk.
 const NOTIFY = `
-SELECT pg_notify('${CHANNEL}', '')::text`
+SELECT set_config('synchronous_commit', 'off', true),
+       pg_notify('${CHANNEL}', $1::text)::text`
+
+/** Between two messages; what is appended meanwhile shares the next. */
+const NOTIFY_GAP_MS = 5
 
 const REMEMBER = `
 INSERT INTO properties (key, value)
@@ -65,7 +71,7 @@ const openReading = (options: PostgresOptions, writable: boolean, timelines: Tim
       if (E.isRight(listening)) listeners.wake()
       return E.map(() => undefined)(listening)
     },
-    events: { onNotify: listeners.wake, onClose: () => listeners.lost(quick) },
+    events: { onNotify: (_channel, writer) => listeners.hear(writer), onClose: () => listeners.lost(quick) },
   })
   return {
     pages,
@@ -125,9 +131,10 @@ const openLog = async (
   const registered = await register(quick, log, identity)
   if (E.isLeft(registered)) return registered
   const number = registered.right
+  listeners.passOver(number)
   const head = await readHead(link, number)
   if (E.isLeft(head)) return head
-  const writer = new LogWriter(link, { log, writer: number, identity }, head.right, makeNotifier(quick))
+  const writer = new LogWriter(link, { log, writer: number, identity }, head.right, makeNotifier(quick, number))
   const store: EventStore = {
     ...makeReader(pages, quick, listeners),
     log,
@@ -156,15 +163,16 @@ const ownerOf = async (link: Link, writer: number): Promise<string> => {
   return E.isRight(rows) ? (rows.right[0]?.[0] ?? '') : ''
 }
 
-/** Tells the listeners of appends, at most one message on its way at a time; what comes meanwhile shares the next. */
-const makeNotifier = (link: Link): (() => void) => {
+/** Tells the listeners of appends, with a gap from one message to the next. */
+const makeNotifier = (link: Link, writer: number): (() => void) => {
   let running = false
   let again = false
   const run = async (): Promise<void> => {
     running = true
     do {
       again = false
-      await link.query(NOTIFY) // a hint: when it is lost, readers find the events by polling
+      // When a message is lost, readers find the events by polling.
+      await Promise.all([link.query(NOTIFY, [String(writer)]), pause(NOTIFY_GAP_MS, undefined, { ref: false })])
     } while (again)
     running = false
   }

@@ -155,6 +155,10 @@ export interface Listeners {
   readonly isListening: () => boolean
   /** Something was appended, or may have been unheard. */
   readonly wake: () => void
+  /** A message came from the writer of this number. */
+  readonly hear: (writer: string) => void
+  /** Messages of this writer are passed over: it knows what it appended. */
+  readonly passOver: (writer: number) => void
   /** The connection went: wakes everybody, and makes it again. */
   readonly lost: (link: Link) => void
   readonly stop: () => void
@@ -164,6 +168,7 @@ export const makeListeners = (): Listeners => {
   const wakes = new Set<() => void>()
   let again: NodeJS.Timeout | undefined
   let stopped = false
+  let own = ''
   const wake = (): void => wakes.forEach((each) => each())
   const lost = (link: Link): void => {
     if (stopped || wakes.size === 0 || again !== undefined) return
@@ -178,6 +183,12 @@ export const makeListeners = (): Listeners => {
     wakes,
     isListening: () => wakes.size > 0,
     wake,
+    hear: (writer) => {
+      if (writer !== own) wake()
+    },
+    passOver: (writer) => {
+      own = String(writer)
+    },
     lost,
     stop: () => {
       stopped = true

@@ -49,7 +49,7 @@ export interface Session {
 
 export interface SessionEvents {
   /** A notification arrived on a channel that this session listens to. */
-  readonly onNotify?: (channel: string) => void
+  readonly onNotify?: (channel: string, payload: string) => void
   /** The connection is gone, for whatever reason. */
   readonly onClose?: () => void
 }
@@ -149,7 +149,7 @@ const makeConnection = (options: PostgresOptions, host: PostgresHost, events: Se
     idle_timeout: 0,
     max_lifetime: null,
     onnotice: () => undefined,
-    onnotify: (channel: string) => events.onNotify?.(channel),
+    onnotify: (channel: string, payload: string) => events.onNotify?.(channel, payload),
     connection: { application_name: 'lease-ledger', statement_timeout: statementMs },
   }
   const connection: Connection = {
