@@ -132,16 +132,33 @@ export const KEY: Readonly<Record<LeaseTable, ReadonlyArray<string>>> = {
   lease6: ['address', 'prefix_len', 'lease_type'],
 }
 
-/** One array literal a column of the table, in order, with an element a row. */
+/** One array literal a column of the table, in order, as {@link literal} writes them. */
 export const arrayLiterals = (table: LeaseTable, rows: ReadonlyArray<LeaseRow>): ReadonlyArray<string> =>
-  COLUMNS[table].map(({ write }) => {
-    let text = '{'
-    for (let i = 0; i < rows.length; i++) {
-      if (i > 0) text += ','
-      text += element(write(rows[i] as LeaseRow))
+  COLUMNS[table].map(({ write }) => literal(rows, write))
+
+/**
+ * An array literal with an element a row. A column in which no row has anything is an empty array, for `unnest` of
+ * several arrays fills those up that are shorter: most leases leave a third of the columns empty, and an element costs
+ * the database the same whether it says something or not.
+ */
+export const literal = <Row>(
+  rows: ReadonlyArray<Row>,
+  write: (row: Row) => string | number | boolean | null,
+): string => {
+  let text = '{'
+  let isEmpty = true
+  for (let i = 0; i < rows.length; i++) {
+    if (i > 0) text += ','
+    const value = write(rows[i] as Row)
+    if (value === null) {
+      text += 'NULL'
+      continue
     }
-    return `${text}}`
-  })
+    isEmpty = false
+    text += element(value)
+  }
+  return isEmpty ? '{}' : `${text}}`
+}
 
 /** A value as an element of an array literal. */
 export const element = (value: string | number | boolean | null): string => {

@@ -6,7 +6,7 @@ import type { StreamName } from '../../domain/stream.ts'
 import { FOREVER } from '../../domain/instant.ts'
 import type { Instant } from '../../domain/instant.ts'
 import type { Relay } from '../../domain/lease.ts'
-import { element, momentText } from './columns.ts'
+import { element, literal, momentText } from './columns.ts'
 
 /**
  * How far the clocks of two servers may be apart before the database refuses what they say, ms: a lease that one of
@@ -118,9 +118,9 @@ const NAMES = COLUMNS.map(({ name }) => name).join(', ')
 /** How many parameters {@link writeSpans} takes. */
 export const SPAN_PARAMETERS = COLUMNS.length
 
-/** One array literal a column, in order, with an element a row. */
+/** One array literal a column, in order. */
 export const spanLiterals = (rows: ReadonlyArray<SpanRow>): ReadonlyArray<string> =>
-  COLUMNS.map(({ write }) => `{${rows.map((row) => element(write(row))).join(',')}}`)
+  COLUMNS.map(({ write }) => literal(rows, write))
 
 const NEWER =
   '(excluded.bound_revision > here.bound_revision OR ' +
@@ -262,17 +262,21 @@ WHERE (${BY[kind]} = $1::text OR formerly @> ARRAY[$2::text])
 ORDER BY starts_at, address`
 
 /**
- * The spans of every address and prefix that lies in a prefix, and of every prefix that it lies in: parameter 1. In two
- * parts, because the index over addresses leaves out what is disputed.
+ * The spans of every address and prefix that lies in a prefix, and of every prefix that it lies in: parameter 1. By the
+ * primary key, in which a prefix comes before what lies in it: first all from the prefix itself to its last address,
+ * then the shorter prefixes one by one.
  */
 export const spansWithinStatement = (schema: string): string => `
 SELECT ${SELECTED}
 FROM ${schema}.lease_spans
-WHERE address && $1::inet AND NOT disputed
+WHERE address BETWEEN network($1::inet)::inet
+  AND set_masklen(broadcast($1::inet), CASE family($1::inet) WHEN 4 THEN 32 ELSE 128 END)
 UNION ALL
 SELECT ${SELECTED}
 FROM ${schema}.lease_spans
-WHERE address && $1::inet AND disputed`
+WHERE address = ANY (ARRAY(
+  SELECT network(set_masklen($1::inet, length))::inet FROM generate_series(0, masklen($1::inet) - 1) AS length
+))`
 
 /** All spans. */
 export const allSpansStatement = (schema: string): string => `

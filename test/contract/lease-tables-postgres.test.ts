@@ -157,7 +157,7 @@ describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '
       await sql.unsafe('RESET ROLE')
       expect((await sql`SELECT count(*)::int FROM printers`)[0]).toEqual({ count: 11 })
       const [options4] = await sql`SELECT reloptions::text FROM pg_class WHERE oid = 'lease4'::regclass`
-      expect(options4).toEqual({ reloptions: '{fillfactor=75}' })
+      expect(options4).toEqual({ reloptions: '{fillfactor=48}' })
       await tables.close()
     }))
 
