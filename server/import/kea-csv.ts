@@ -116,7 +116,8 @@ export const keaItem = (place: string, columns: ReadonlyArray<string>, fields: R
       iaid: isV6 ? (numbers['iaid'] ?? 0) >>> 0 : undefined,
       preferredLifetimeSec: isV6 ? (numbers['pref_lifetime'] ?? 0) >>> 0 : undefined,
       poolId: numbers['pool_id'] ?? 0,
-      hostname: unescaped(text('hostname')) || undefined,
+      // Kea writes names of DHCPv6 clients with the dot of the root; nobody looks for them so.
+      hostname: unescaped(text('hostname')).replace(/\.$/, '') || undefined,
       fqdnForward: isTrue(text('fqdn_fwd')),
       fqdnReverse: isTrue(text('fqdn_rev')),
       ...contextTerms(unescaped(text('user_context'))),

@@ -112,3 +112,12 @@ export const parseCheckpoint = (text: string): Checkpoint | undefined => {
     return undefined
   }
 }
+
+/** One sentence when a checkpoint says more than a ledger with these heads holds: it is another ledger's, or a younger one's. */
+export const aheadOfHeads = (checkpoint: Checkpoint, heads: Checkpoint): string | undefined => {
+  for (const [log, seq] of Object.entries(checkpoint)) {
+    const head = heads[log] ?? 0
+    if (seq > head) return `the checkpoint has the log of ${log} up to ${seq}, and this ledger has it up to ${head}`
+  }
+  return undefined
+}

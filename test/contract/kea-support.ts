@@ -300,7 +300,7 @@ const books6 = (client: Client6, reply: Heard, since: number, end: Book['end']):
         iaid: iaid ?? 0,
         relayAddress: LINKS6[client.link],
         relayPeer: 'fe80::ff:fe00:1',
-        ...(client.hostname === undefined ? {} : { hostname: `${client.hostname}.` }),
+        ...(client.hostname === undefined ? {} : { hostname: client.hostname }),
         ...(client.interfaceId === undefined ? {} : { interfaceId: client.interfaceId }),
         ...(client.remoteId === undefined ? {} : { remoteId: client.remoteId }),
       },

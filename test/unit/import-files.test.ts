@@ -70,6 +70,40 @@ describe("Kea's lease file", () => {
     expect(found[0]?.lease.relay).toEqual({ circuitId: '00040007', remoteId: '020304050607' })
   })
 
+  it('keeps what the relays of DHCPv6 said: of the nearest to the client, and what it left out of the next', () => {
+    const nearest = '{ "hop": 0, "link": "2001:db8:1::1", "options": "0x001200020A0B", "peer": "fe80::5" }'
+    const next = '{ "hop": 1, "link": "::", "options": "0x001200011100250006000009010203", "peer": "fe80::9" }'
+    const relay = {
+      address: '2001:db8:1::1',
+      peer: 'fe80::5',
+      interfaceId: '0a0b',
+      remoteId: '000009010203',
+    }
+    // Kea 2.2 and later releases have another word each.
+    for (const word of ['relays', 'relay-info']) {
+      const context = `{ "ISC": { "${word}": [ ${next}, ${nearest} ] } }`.replaceAll(',', '&#x2c')
+      const { found } = kea(
+        HEADER6,
+        `2001:db8::5,00:03:00:01:02:00:00:00:00:05,3600,${EXPIRE},7,0,0,1,128,0,0,cpe.example.org.,,0,${context},,,0`,
+      )
+      expect(found[0]?.lease).toMatchObject({ relay, hostname: 'cpe.example.org' })
+    }
+  })
+
+  it('takes what is no context of Kea for the word of an operator', () => {
+    for (const context of ['{ "ISC": 7 }', '{ "ISC": { "relays": [ 7 ] } }', 'second floor', '[]', 'null']) {
+      const { found } = kea(HEADER4, `198.18.0.5,02:00:00:00:00:05,,3600,${EXPIRE},7,0,0,,0,${context},0`)
+      expect(found[0]?.lease).toMatchObject({ userContext: context })
+      expect(found[0]?.lease.relay).toBeUndefined()
+    }
+  })
+
+  it('knows since when a lease without end is held, from its files and from its tables', () => {
+    const at = (expire: number) => `198.18.0.8,02:00:00:00:00:08,,4294967295,${expire},7,0,0,,0,,0`
+    const starts = [EXPIRE + 4_294_967_295, EXPIRE].map((expire) => kea(HEADER4, at(expire)).found[0]?.lease.startsAt)
+    expect(starts).toEqual([EXPIRE * 1_000, EXPIRE * 1_000])
+  })
+
   it('lists bad lines with their place and reason', () => {
     const { found, bad } = kea(
       HEADER4,

@@ -1,0 +1,215 @@
+/** The way back: a real Kea goes on with the leases that Lease Ledger has given, by the steps that README.md names. */
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { askKea, keaMissing, keaTablesMissing, leaseCommandsHook } from '../support/kea.ts'
+import { makeKea, makeKeaMariadb, makeKeaPostgres } from '../support/kea.ts'
+import { mariadbMissing, startMariadb } from '../support/mariadb.ts'
+import type { TestMariadb } from '../support/mariadb.ts'
+import { postgresMissing, startPostgres } from '../support/postgres.ts'
+import type { TestPostgres } from '../support/postgres.ts'
+import { must } from '../support/process.ts'
+import { makeLeaseLedger } from '../support/server-under-test.ts'
+import { acquire4, acquire6, freeUdpPort, keaConfig, ledgerConfig } from './kea-support.ts'
+import { playStory4, playStory6, Relay, renew4, renew6 } from './kea-support.ts'
+import type { Book, Client4, Client6, Story } from './kea-support.ts'
+
+const missing = keaMissing() ?? postgresMissing()
+const noMaria = mariadbMissing() ?? keaTablesMissing('mysql')
+const ROOT = resolve(import.meta.dirname, '../..')
+
+const because = (reason: string | undefined): string => (reason === undefined ? '' : ` (skipped: ${reason})`)
+
+/** The paragraphs of the commands that README.md has for the tables: their columns, then a way for each database. */
+const readmeSteps = async (): Promise<ReadonlyArray<string>> => {
+  const readme = await readFile(join(ROOT, 'README.md'), 'utf8')
+  const block = /### Going back to Kea[^]*?```sh\n([^]*?)```/.exec(readme)?.[1]
+  if (block === undefined) throw new Error('README.md does not say how to go back to Kea')
+  return block.split('\n\n')
+}
+
+/** What Kea has to know of a lease. */
+interface Known {
+  readonly address: string
+  readonly lifetimeSec: unknown
+  readonly hostname: unknown
+  /** Client identifier, DUID and IAID, or hardware address. */
+  readonly client: string
+}
+
+const byAddress = (one: Known, other: Known): number => (one.address < other.address ? -1 : 1)
+
+/** A lease as Kea's lease commands tell of it. */
+const asBooked = (lease: Readonly<Record<string, unknown>>): Known => {
+  const { duid, iaid, hostname } = lease
+  const hardware = String(lease['hw-address'])
+  const client = duid === undefined ? `${lease['client-id'] ?? ''} ${hardware}` : `${duid} ${iaid}`
+  const length = lease['type'] === 'IA_PD' ? `/${lease['prefix-len']}` : ''
+  return {
+    address: `${lease['ip-address']}${length}`,
+    lifetimeSec: lease['valid-lft'],
+    hostname,
+    client: client.replaceAll(':', ''),
+  }
+}
+
+const expected = ({ address, lifetimeSec, client }: Book): Known => {
+  const { clientId, mac, duid, iaid, hostname } = client
+  const known = duid === undefined ? `${clientId ?? ''} ${mac}` : `${duid} ${iaid}`
+  return {
+    address,
+    lifetimeSec,
+    hostname: hostname ?? '',
+    client: known.replaceAll(':', ''),
+  }
+}
+
+describe.skipIf(missing !== undefined)(`going back to Kea${because(missing)}`, () => {
+  let server: TestPostgres
+  let maria: TestMariadb | undefined
+  let folder: string
+  let story: Story
+  let relays: readonly [Relay, Relay]
+  let port: number
+
+  beforeAll(async () => {
+    ;[server, maria] = await Promise.all([
+      startPostgres({ database: 'leases' }),
+      noMaria === undefined ? startMariadb({ database: 'leases' }) : undefined,
+    ])
+    folder = await mkdtemp(join(tmpdir(), `ll-${process.pid}-back-`))
+    port = await freeUdpPort()
+    relays = [await Relay.open(4, port), await Relay.open(6, port)]
+    story = await playAtLedger()
+  }, 120_000)
+
+  afterAll(async () => {
+    for (const relay of relays ?? []) await relay.close()
+    await server?.stop()
+    await maria?.stop()
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  /** Clients play at Lease Ledger, which projects into both databases. */
+  const playAtLedger = async (): Promise<Story> => {
+    const of = ({ host, port, user }: TestPostgres | TestMariadb) => ({ name: 'leases', host, port, user })
+    const config = ledgerConfig({ type: 'postgresql', ...of(server) }, port)
+    const second = maria && { type: 'mysql', ...of(maria), password: maria.password }
+    const projections = second === undefined ? [] : [{ name: 'second', database: second }]
+    const service = makeLeaseLedger({ folder: join(folder, 'ledger') })
+    await service.start({ ...config, LeaseLedger: { ...config.LeaseLedger, projections } })
+    try {
+      const four = await playStory4(relays[0])
+      const six = await playStory6(relays[1])
+      return { books: [...four.books, ...six.books], holders4: four.holders4, holders6: six.holders6 }
+    } finally {
+      await service.stop()
+    }
+  }
+
+  const held = (): ReadonlyArray<Book> => [
+    ...story.holders4.map(({ book }) => book),
+    ...story.holders6.flatMap(({ books }) => books),
+  ]
+
+  /** Starts Kea on `database`: everybody renews and keeps what they had, and newcomers get something else. */
+  const goesOnAtKea = async (place: string, database: object): Promise<void> => {
+    const socket = join(folder, `${place}.sock`)
+    const kea = makeKea({ folder: join(folder, place), serverPort: port })
+    const hook = leaseCommandsHook()
+    const commands = hook === undefined ? {} : { 'hooks-libraries': [{ library: hook }] }
+    const config = keaConfig(database, commands)
+    const withSocket = (dhcp: object, name: string): object => ({
+      ...dhcp,
+      'control-socket': { 'socket-type': 'unix', 'socket-name': `${socket}${name}` },
+    })
+    await kea.start({ Dhcp4: withSocket(config.Dhcp4, '4'), Dhcp6: withSocket(config.Dhcp6, '6') })
+    try {
+      if (hook !== undefined) await findsLeases(socket)
+      await renewAll()
+    } catch (error) {
+      throw new Error(kea.logs(), { cause: error })
+    } finally {
+      await kea.stop()
+    }
+  }
+
+  const findsLeases = async (socket: string): Promise<void> => {
+    const leases: Array<Readonly<Record<string, unknown>>> = []
+    for (const family of ['4', '6']) {
+      const answer = await askKea(`${socket}${family}`, `lease${family}-get-all`, { subnets: [7, 8] })
+      leases.push(...(answer.arguments?.leases ?? []))
+    }
+    const used = leases.filter(({ state }) => state === 0).map(asBooked)
+    expect(used.sort(byAddress)).toEqual(held().map(expected).sort(byAddress))
+    const declined = leases.filter(({ state }) => state === 1)
+    expect(declined).toHaveLength(2)
+    for (const lease of declined) {
+      expect(lease).toMatchObject({ hostname: '', 'valid-lft': 86_400 })
+      expect(lease['client-id'] ?? '').toBe('')
+      expect(lease['hw-address'] ?? '').toBe('')
+    }
+  }
+
+  const renewAll = async (): Promise<void> => {
+    const [relay4, relay6] = relays
+    for (const { client, book } of story.holders4) {
+      const renewed = await renew4(relay4, client, book)
+      expect(renewed).toMatchObject({ address: book.address, lifetimeSec: book.lifetimeSec })
+      // Also when they begin anew.
+      expect((await acquire4(relay4, client, book.end)).address).toBe(book.address)
+    }
+    for (const { client, books, server: duid } of story.holders6) {
+      const renewed = await renew6(relay6, client, books, duid)
+      expect(renewed.map(({ address, lifetimeSec }) => [address, lifetimeSec])).toEqual(
+        books.map(({ address, lifetimeSec }) => [address, lifetimeSec]),
+      )
+    }
+    const addresses = held().map(({ address }) => address)
+    const new4: Client4 = { number: 50, link: 'usual' }
+    const new6: Client6 = { number: 50, link: 'usual', na: 1, pd: 1 }
+    expect(addresses).not.toContain((await acquire4(relay4, new4, 'held')).address)
+    for (const { address } of (await acquire6(relay6, new6, 'held')).books) expect(addresses).not.toContain(address)
+  }
+
+  it('works with its lease files', async () => {
+    const place = join(folder, 'csv')
+    await mkdir(place)
+    for (const family of [4, 6]) {
+      const words = ['export', '-c', join(folder, 'ledger', 'lease-ledger.json'), '--format', `kea${family}`]
+      const out = join(place, `leases${family}.csv`)
+      await must([process.execPath, join(ROOT, 'server/ledger-cli.ts'), ...words, '--out', out])
+    }
+    await goesOnAtKea('csv', { type: 'memfile' })
+  }, 60_000)
+
+  const noTables = keaTablesMissing('pgsql')
+  it.skipIf(noTables !== undefined)(
+    `works with its tables in PostgreSQL${because(noTables)}`,
+    async () => {
+      const database = await makeKeaPostgres(server, 'kea')
+      const [columns, copy] = await readmeSteps()
+      const env = { PGHOST: server.host, PGPORT: String(server.port), PGUSER: server.user }
+      await must(['sh', '-eu', '-c', `${columns}\n${copy}`], { env })
+      await goesOnAtKea('pgsql', database)
+    },
+    60_000,
+  )
+
+  it.skipIf(noMaria !== undefined)(
+    `works with its tables in MariaDB${because(noMaria)}`,
+    async () => {
+      if (maria === undefined) throw new Error('MariaDB does not run')
+      const database = await makeKeaMariadb(maria, 'kea')
+      const [columns, , copy] = await readmeSteps()
+      await writeFile(
+        join(folder, '.my.cnf'),
+        `[client]\nsocket=${maria.socketPath}\nuser=${maria.user}\npassword=${maria.password}\n`,
+      )
+      await must(['sh', '-eu', '-c', `${columns}\n${copy}`], { env: { HOME: folder } })
+      await goesOnAtKea('mysql', database)
+    },
+    60_000,
+  )
+})
