@@ -1,8 +1,8 @@
 /** DHCPv6 servers without sockets over a ledger in memory, and messages as tests speak of them. */
 import * as E from 'fp-ts/lib/Either.js'
 import * as O from 'fp-ts/lib/Option.js'
-import { openMemory } from '../../adapters/memory/memory-store.ts'
-import type { MemoryLedger } from '../../adapters/memory/memory-store.ts'
+import { makeMemoryLedger, openMemory } from '../../adapters/memory/memory-store.ts'
+import type { Fault, MemoryLedger } from '../../adapters/memory/memory-store.ts'
 import { ip6Bytes, ip6FromBytes, ip6Text, parseIp6 } from '../../domain/address.ts'
 import { formatErrors, resolveSources } from '../../server/config/load.ts'
 import type { Dhcp6 } from '../../server/config/model.ts'
@@ -18,6 +18,7 @@ import type { Option6, Packet6, Relay6 } from '../../server/dhcp6/packet.ts'
 import type { Destination6 } from '../../server/dhcp6/reply.ts'
 import { Service6 } from '../../server/dhcp6/service.ts'
 import { Spaces } from '../../server/spaces.ts'
+import { at } from './lease-spec.ts'
 import { makeServer, silent } from './servers.ts'
 import type { TestServer } from './servers.ts'
 
@@ -222,3 +223,56 @@ export const makeServer6 = (config: Dhcp6, store: MemoryLedger, now: () => numbe
     },
   }
 }
+
+/** A server with its ledger and its clock. */
+export interface Given6 {
+  readonly store: MemoryLedger
+  readonly server: TestServer6
+  readonly ask: TestServer6['ask']
+  /** Seconds pass. */
+  readonly pass: (seconds: number) => void
+  /** Another server on the same ledger, with this configuration or another. */
+  readonly another: (i: number, config?: object) => TestServer6
+}
+
+/** A server with this configuration; while `faults` has one, it is what the store does instead of answering. */
+export const given6 = (config: object, faults: Fault[] = []): Given6 => {
+  let seconds = 0
+  const now = () => at(seconds)
+  const store = makeMemoryLedger(now, () => (faults.length === 0 ? undefined : Promise.resolve(faults[0])))
+  const server = makeServer6(dhcp6Config(config), store, now)
+  return {
+    store,
+    server,
+    ask: server.ask,
+    pass: (passed) => {
+      seconds += passed
+      server.ledger.lapse()
+    },
+    another: (i, other = config) => makeServer6(dhcp6Config(other), store, now, i),
+  }
+}
+
+/** Solicit and Request, as a client does both; what the Reply says. */
+export const acquire6 = async (
+  { server }: { readonly server: TestServer6 },
+  said: Omit<Said, 'type'>,
+): Promise<Heard> => {
+  const advertise = await server.ask({ ...said, type: 'solicit' })
+  if (advertise?.type !== 'advertise') throw new Error(`the Solicit was answered with ${advertise?.type ?? 'nothing'}`)
+  const offered = (ias: Heard['na']) =>
+    Object.fromEntries(Object.entries(ias).map(([iaid, ia]) => [iaid, Object.keys(ia.leases)]))
+  const xid = (said.xid ?? 1) + 1000
+  const ias = { na: offered(advertise.na), pd: offered(advertise.pd) }
+  const reply = await server.ask({ ...said, ...ias, xid, type: 'request', to: server.duid })
+  if (reply === undefined) throw new Error('the Request was not answered')
+  return reply
+}
+
+/** The address or prefix that an answer gives to an IA; `nothing` when it gives none. */
+export const leaseOf = (heard: Heard | undefined, kind: 'na' | 'pd' = 'na', iaid = 1): string =>
+  Object.entries(heard?.[kind][iaid]?.leases ?? {}).find(([, validSec]) => validSec > 0)?.[0] ?? 'nothing'
+
+/** The types of the events of a stream. */
+export const typesOf6 = ({ store }: Pick<Given6, 'store'>, stream: string): string[] =>
+  ([...store.streams].find(([name]) => name === stream)?.[1] ?? []).map(({ type }) => type)

@@ -1,11 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { makeMemoryLedger } from '../../adapters/memory/memory-store.ts'
-import type { Fault, MemoryLedger } from '../../adapters/memory/memory-store.ts'
+import type { Fault } from '../../adapters/memory/memory-store.ts'
 import { hexText } from '../../domain/address.ts'
 import { iaNaOption, optionOf } from '../../server/dhcp6/option-access.ts'
 import { OPTION6 } from '../../server/dhcp6/option-codes.ts'
-import { bytes6, clientDuidOf, dhcp6Config, makeServer6, serverDuidOf } from '../support/dhcp6.ts'
-import type { Heard, Said, TestServer6 } from '../support/dhcp6.ts'
+import { acquire6 as acquire, bytes6, clientDuidOf, given6, leaseOf, serverDuidOf, typesOf6 } from '../support/dhcp6.ts'
+import type { Given6, Heard, Said } from '../support/dhcp6.ts'
 import { checkStream } from '../support/ledger-check.ts'
 import { at, policy, T0 } from '../support/lease-spec.ts'
 
@@ -24,53 +23,8 @@ const base = {
   subnet6: [subnet],
 }
 const withSubnet = (more: object) => ({ ...base, subnet6: [{ ...subnet, ...more }] })
+const given = (config: object = base, faults: Fault[] = []): Given6 => given6(config, faults)
 const onePool = (first: string, last: string) => withSubnet({ pools: [{ pool: `${first} - ${last}` }] })
-
-interface Given {
-  readonly store: MemoryLedger
-  readonly server: TestServer6
-  readonly ask: (said: Said) => Promise<Heard | undefined>
-  /** Seconds pass. */
-  readonly pass: (seconds: number) => void
-  readonly another: (i: number, config?: object) => TestServer6
-}
-
-/** A server with this configuration; `faults` are what the store does next instead of answering. */
-const given = (config: object = base, faults: Fault[] = []): Given => {
-  let seconds = 0
-  const now = () => at(seconds)
-  const store = makeMemoryLedger(now, () => (faults.length === 0 ? undefined : Promise.resolve(faults[0])))
-  const server = makeServer6(dhcp6Config(config), store, now)
-  return {
-    store,
-    server,
-    ask: server.ask,
-    pass: (passed) => {
-      seconds += passed
-      server.ledger.lapse()
-    },
-    another: (i, other = config) => makeServer6(dhcp6Config(other), store, now, i),
-  }
-}
-
-/** Solicit and Request, as a client does both; what the Reply says. */
-const acquire = async ({ server }: Pick<Given, 'server'>, said: Omit<Said, 'type'>): Promise<Heard> => {
-  const advertise = await server.ask({ ...said, type: 'solicit' })
-  expect(advertise?.type).toBe('advertise')
-  const offered = (ias: Heard['na'] = {}) =>
-    Object.fromEntries(Object.entries(ias).map(([iaid, ia]) => [iaid, Object.keys(ia.leases)]))
-  const xid = (said.xid ?? 1) + 1000
-  const ias = { na: offered(advertise?.na), pd: offered(advertise?.pd) }
-  const reply = await server.ask({ ...said, ...ias, xid, type: 'request', to: server.duid })
-  if (reply === undefined) throw new Error('the Request was not answered')
-  return reply
-}
-
-const leaseOf = (heard: Heard | undefined, kind: 'na' | 'pd' = 'na', iaid = 1): string =>
-  Object.entries(heard?.[kind][iaid]?.leases ?? {}).find(([, validSec]) => validSec > 0)?.[0] ?? 'nothing'
-
-const typesOf = ({ store }: Given, stream: string): string[] =>
-  ([...store.streams].find(([name]) => name === stream)?.[1] ?? []).map(({ type }) => type)
 
 describe('Solicit and Request', () => {
   it('give an address, and the same one was offered', async () => {
@@ -80,7 +34,7 @@ describe('Solicit and Request', () => {
     expect(address).toMatch(/^2001:db8:1::1[0-9a-f]{3}$/)
     const reply = await a.ask({ type: 'request', client: 1, to: a.server.duid, xid: 2, na: { 1: [address] } })
     expect(reply).toMatchObject({ type: 'reply', na: { 1: { leases: { [address]: 3600 } } } })
-    expect(typesOf(a, `lease6/${address}`)).toEqual(['LeaseClaimed'])
+    expect(typesOf6(a, `lease6/${address}`)).toEqual(['LeaseClaimed'])
   })
 
   it('carry identifiers, timers and the options that were asked for', async () => {
@@ -119,7 +73,7 @@ describe('Solicit and Request', () => {
     const first = await a.ask(request)
     expect(leaseOf(first)).toBe('2001:db8:1::1005')
     expect((await a.ask(request))?.packet).toEqual(first?.packet)
-    expect(typesOf(a, 'lease6/2001:db8:1::1005')).toEqual(['LeaseClaimed'])
+    expect(typesOf6(a, 'lease6/2001:db8:1::1005')).toEqual(['LeaseClaimed'])
   })
 
   it('a Request for an address that another has gets another one in the same Reply', async () => {
@@ -152,7 +106,7 @@ describe('Solicit and Request', () => {
     const reply = await a.ask({ type: 'solicit', client: 1, na: { 1: [] }, more: [rapid] })
     expect(reply?.type).toBe('reply')
     expect(optionOf(reply?.packet.options ?? [], OPTION6.rapidCommit)).toEqual(new Uint8Array(0))
-    expect(typesOf(a, `lease6/${leaseOf(reply)}`)).toEqual(['LeaseClaimed'])
+    expect(typesOf6(a, `lease6/${leaseOf(reply)}`)).toEqual(['LeaseClaimed'])
     expect((await a.ask({ type: 'solicit', client: 2, na: { 1: [] } }))?.type).toBe('advertise')
     const unwilling = given()
     expect((await unwilling.ask({ type: 'solicit', client: 1, na: { 1: [] }, more: [rapid] }))?.type).toBe('advertise')
@@ -223,7 +177,7 @@ describe('when nothing is free', () => {
     await acquire(a, { client: 1, na: { 1: [] } })
     a.pass(3600 + 6)
     expect(leaseOf(await acquire(a, { client: 2, na: { 1: [] } }))).toBe('2001:db8:1::1')
-    expect(typesOf(a, 'lease6/2001:db8:1::1')).toEqual(['LeaseClaimed', 'LeaseExpired', 'LeaseClaimed'])
+    expect(typesOf6(a, 'lease6/2001:db8:1::1')).toEqual(['LeaseClaimed', 'LeaseExpired', 'LeaseClaimed'])
   })
 
   it('what another server has released meanwhile is found before the client is refused', async () => {
@@ -237,7 +191,7 @@ describe('when nothing is free', () => {
 })
 
 describe('Renew and Rebind', () => {
-  const acquired = async (a: Given, client = 1) => leaseOf(await acquire(a, { client, na: { 1: [] } }))
+  const acquired = async (a: Given6, client = 1) => leaseOf(await acquire(a, { client, na: { 1: [] } }))
 
   it('extend what the client holds', async () => {
     const a = given()
@@ -245,7 +199,7 @@ describe('Renew and Rebind', () => {
     a.pass(1000)
     const renew: Said = { type: 'renew', client: 1, to: a.server.duid, xid: 50, na: { 1: [address] } }
     expect((await a.ask(renew))?.na).toEqual({ 1: { leases: { [address]: 3600 } } })
-    expect(typesOf(a, `lease6/${address}`)).toEqual(['LeaseClaimed', 'LeaseRenewed'])
+    expect(typesOf6(a, `lease6/${address}`)).toEqual(['LeaseClaimed', 'LeaseRenewed'])
     const state = a.server.replica.get(`lease6/${address}` as never).state
     expect(state).toMatchObject({ status: 'bound', lease: { expiresAt: at(4600), startsAt: T0 } })
   })
@@ -344,8 +298,8 @@ describe('Release and Decline', () => {
     const [address, prefix] = [leaseOf(reply), leaseOf(reply, 'pd')]
     const release: Said = { type: 'release', client: 1, to: a.server.duid, na: { 1: [address] }, pd: { 1: [prefix] } }
     expect(await a.ask(release)).toMatchObject({ type: 'reply', status: 'success', na: {}, pd: {} })
-    expect(typesOf(a, `lease6/${address}`)).toEqual(['LeaseClaimed', 'LeaseReleased'])
-    expect(typesOf(a, `prefix6/${prefix}`)).toEqual(['LeaseClaimed', 'LeaseReleased'])
+    expect(typesOf6(a, `lease6/${address}`)).toEqual(['LeaseClaimed', 'LeaseReleased'])
+    expect(typesOf6(a, `prefix6/${prefix}`)).toEqual(['LeaseClaimed', 'LeaseReleased'])
     // Heard twice it is still the same Release, and says the same.
     expect(await a.ask(release)).toMatchObject({ status: 'success', na: {}, pd: {} })
     const stranger = await a.ask({ ...release, client: 2 })
