@@ -4,7 +4,8 @@
  *
  * While it stands with another host than the first, the ones before it are tried again now and then beside it, and the
  * next statement goes to the first that is well. A host that has just let us wait for a connection in vain comes last
- * for that long: while a cluster sorts itself out, it would cost each new attempt a second.
+ * for that long: while a cluster sorts itself out, it would cost each new attempt a second. A Galera node that is out of
+ * step is taken when no other will do: with one that gives its state by rsync, writes wait until that is done.
  */
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
@@ -62,8 +63,12 @@ export const makeLink = (options: MysqlOptions, { accept, ...kind }: LinkOptions
     return opened
   }
 
-  const tryHosts = async (hosts: ReadonlyArray<MysqlHost>): Promise<Either<Failure, Session>> => {
+  const tryHosts = async (
+    hosts: ReadonlyArray<MysqlHost>,
+    outOfStepWillDo: boolean,
+  ): Promise<Either<Failure, Session>> => {
     const failures: Failure[] = []
+    let spare: Session | undefined
     for (const host of hosts) {
       if (closed) break
       const opened = await dial(host)
@@ -72,15 +77,22 @@ export const makeLink = (options: MysqlOptions, { accept, ...kind }: LinkOptions
         continue
       }
       const accepted = (await accept?.(opened.right)) ?? E.right(undefined)
-      if (E.isRight(accepted) && !closed) return opened
-      await opened.right.close()
+      const isGood = E.isRight(accepted) && !closed
+      if (isGood && !opened.right.isOutOfStep) {
+        await spare?.close()
+        return opened
+      }
+      if (isGood && spare === undefined && outOfStepWillDo) spare = opened.right
+      else await opened.right.close()
       if (E.isLeft(accepted)) failures.push(accepted.left)
     }
+    if (spare !== undefined && !closed) return E.right(spare)
+    await spare?.close()
     return E.left(closed ? CLOSED : allFailed(failures))
   }
 
   const tryPreferred = async (hosts: ReadonlyArray<MysqlHost>): Promise<void> => {
-    const opened = await tryHosts(hosts)
+    const opened = await tryHosts(hosts, false)
     if (E.isRight(opened)) preferred = opened.right
     preferredAt = performance.now()
   }
@@ -106,7 +118,7 @@ export const makeLink = (options: MysqlOptions, { accept, ...kind }: LinkOptions
   const session = async (): Promise<Either<Failure, Session>> => {
     if (closed) return E.left(CLOSED)
     if (current?.isOpen()) return E.right(prefer(current))
-    connecting ??= tryHosts(inTurn()).finally(() => (connecting = undefined))
+    connecting ??= tryHosts(inTurn(), true).finally(() => (connecting = undefined))
     const opened = await connecting
     if (E.isRight(opened) && current !== opened.right) {
       current = opened.right

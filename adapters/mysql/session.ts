@@ -34,6 +34,11 @@ export type Parameter = string | number | null | ReadonlyArray<string>
 
 export interface Session {
   readonly host: MysqlHost
+  /**
+   * It was a Galera node out of step when the session began: it gives its state to another one or is held by a backup.
+   * It answers, and what is written may have to wait for minutes.
+   */
+  readonly isOutOfStep: boolean
   readonly isOpen: () => boolean
   /** Rows of a SELECT. The driver puts the parameters into the text, quoted. */
   readonly query: (text: string, parameters?: ReadonlyArray<Parameter>) => Promise<Either<Failure, RawRows>>
@@ -69,10 +74,16 @@ SHOW VARIABLES
 WHERE Variable_name IN ('read_only', 'super_read_only', 'innodb_read_only', 'wsrep_on', 'max_statement_time',
                         'max_execution_time', 'wsrep_reject_queries')`
 
-/** Whether a Galera node executes statements. One outside of its cluster answers to SHOW and to nothing else (1047). */
-const READY = `
+/**
+ * Whether a Galera node executes statements, and its state. One outside of its cluster answers to SHOW and to nothing
+ * else (1047).
+ */
+const STATUS = `
 SHOW GLOBAL STATUS
-WHERE Variable_name = 'wsrep_ready'`
+WHERE Variable_name IN ('wsrep_ready', 'wsrep_local_state')`
+
+/** The state of a node that donates its state, or that an administrator or a backup has desynced. */
+const DONOR_OR_DESYNCED = '2'
 
 /**
  * Connects to one host. Fails with `NotSent`, or with `Refused` when the server answered and will not have us.
@@ -101,14 +112,13 @@ const attempt = async (
   kind: SessionKind,
 ): Promise<Either<Unopened, Session>> => {
   const wire = makeWire(options, host, kind)
-  const session = makeSession(options, host, wire)
   const connectMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS
   const late = setTimeout(() => wire.drop(`no connection within ${connectMs} ms`), connectMs)
-  const prepared = await prepare(session, options, host, kind)
+  const prepared = await prepare(makeSession(options, host, wire, false), options, host, kind)
   clearTimeout(late)
   if (E.isRight(prepared)) {
     wire.stands()
-    return E.right(session)
+    return E.right(makeSession(options, host, wire, prepared.right.isOutOfStep))
   }
   wire.drop('not used')
   const { left } = prepared
@@ -122,23 +132,27 @@ const prepare = async (
   options: MysqlOptions,
   host: MysqlHost,
   kind: SessionKind,
-): Promise<Either<Failure, void>> => {
+): Promise<Either<Failure, Pick<Session, 'isOutOfStep'>>> => {
   const shown = await session.query(VARIABLES)
   if (E.isLeft(shown)) return shown
   const variables = new Map(shown.right.map(([name, value]) => [name?.toString(), value?.toString()]))
   const isReadOnly = ['read_only', 'super_read_only', 'innodb_read_only'].some((name) => isOn(variables.get(name)))
   if (kind.writable && isReadOnly) return E.left({ _tag: 'NotSent', reason: `MySQL ${hostText(host)} is read-only` })
+  let isOutOfStep = false
   if (isOn(variables.get('wsrep_on'))) {
-    const ready = await session.query(READY)
-    if (E.isLeft(ready)) return ready
+    const found = await session.query(STATUS)
+    if (E.isLeft(found)) return found
+    const status = new Map(found.right.map(([name, value]) => [name?.toString(), value?.toString()]))
+    isOutOfStep = status.get('wsrep_local_state') === DONOR_OR_DESYNCED
     const rejects = variables.get('wsrep_reject_queries') ?? 'NONE'
-    if (rejects !== 'NONE' || ready.right[0]?.[1]?.toString() === 'OFF') {
+    if (rejects !== 'NONE' || status.get('wsrep_ready') === 'OFF') {
       return E.left({ _tag: 'NotSent', reason: `MySQL ${hostText(host)} is a Galera node that is not ready` })
     }
   }
   const set = await session.write(settingsFor(options, kind, variables))
   if (E.isLeft(set)) return set
-  return E.map(() => undefined)(await session.write('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED'))
+  const isolated = await session.write('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED')
+  return E.map(() => ({ isOutOfStep }))(isolated)
 }
 
 const isOn = (value: string | undefined): boolean => value !== undefined && !['OFF', '0', 'NO'].includes(value)
@@ -262,7 +276,7 @@ const sslOf = ({ tls }: MysqlOptions, { host }: MysqlHost): { readonly ssl?: Ssl
 
 type Answer = (error: unknown, result: unknown) => void
 
-const makeSession = (options: MysqlOptions, host: MysqlHost, wire: Wire): Session => {
+const makeSession = (options: MysqlOptions, host: MysqlHost, wire: Wire, isOutOfStep: boolean): Session => {
   const statementMs = options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS
   const { driver } = wire
   const where = `MySQL ${hostText(host)}`
@@ -293,6 +307,7 @@ const makeSession = (options: MysqlOptions, host: MysqlHost, wire: Wire): Sessio
   const count = (result: unknown): number => (result as { affectedRows?: number }).affectedRows ?? 0
   return {
     host,
+    isOutOfStep,
     isOpen: wire.isOpen,
     query: (sql, values = []) =>
       run((answer) => driver.query({ sql, values: [...values], typeCast: false }, answer), rows, statementMs),

@@ -1,4 +1,5 @@
 /** Galera losing nodes while servers append: what was confirmed is there once, on every node that lives. */
+import { createConnection } from 'mysql2/promise'
 import * as E from 'fp-ts/lib/Either.js'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { checkLink, GENESIS } from '../../adapters/chain.ts'
@@ -126,6 +127,101 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
     }
     await store.close()
   }, 30_000)
+
+  /** Connections that a node has to a database. */
+  const connectionsTo = async (index: number, database: string): Promise<number> => {
+    const [row] = await (cluster.nodes[index] as TestMariadb).query(
+      `SELECT count(*) AS connections FROM information_schema.processlist WHERE db = '${database}'`,
+    )
+    return Number(row?.['connections'])
+  }
+
+  const backOn = (store: EventStore, index: number, database: string) =>
+    until(`it stands with node ${index} again`, async () => {
+      await must(store.heartbeat(''))
+      return (await connectionsTo(index, database)) > 0
+    })
+
+  it('leaves a node whose writes stand still while a backup or a transfer holds it, and comes back', async () => {
+    const options = { ...(await optionsFrom(0, 1, 2)), statementTimeoutMs: 700 }
+    const store = await must(openMysql(options, 'alpha'))
+    const admin = await createConnection({
+      socketPath: cluster.nodes[0]?.socketPath ?? '',
+      user: 'ledger',
+      password: 'ledger',
+    })
+    const held = { since: 0, at: 0 }
+    const appending = appendUntil(store, 0, () => held.at > 0 && ++held.since > 30)
+    await until('it has appended', async () => ((await must(store.heads()))['alpha'] ?? 0) > 20)
+    // What a donor of a state transfer by rsync does, and a backup: the node is desynced and does not commit.
+    await admin.query('FLUSH TABLES WITH READ LOCK')
+    held.at = performance.now()
+    let confirmed: ReadonlyArray<string>
+    try {
+      confirmed = await appending
+      expect(performance.now() - held.at).toBeLessThan(10_000)
+      expect(await connectionsTo(1, options.database)).toBeGreaterThan(0)
+    } finally {
+      admin.destroy() // and with it the lock
+    }
+    await cluster.settled(0, 3)
+    // What had to wait on the node that was left has been overtaken there.
+    await backOn(store, 0, options.database)
+    const events = await soundEvents(store)
+    expect(events.map(({ stream }) => stream as string).sort()).toEqual([...confirmed].sort())
+    await must(store.append(claims(30_000, 3)))
+    await store.close()
+  }, 60_000)
+
+  it('takes a node that was desynced by hand when no other will do, and loses nothing on it', async () => {
+    const options = await optionsFrom(0, 1)
+    await cluster.nodes[0]?.query('SET GLOBAL wsrep_desync = ON')
+    try {
+      const store = await must(openMysql(options, 'alpha'))
+      await must(store.append(claims(0, 3)))
+      expect(await connectionsTo(0, options.database)).toBe(0)
+      const alone = await must(openMysql(at(options, 0), 'beta'))
+      // It lags behind, and reads what it must know all the same.
+      expect(await must(alone.append(batchOf(claim(streamAt(0)), claim(streamAt(50)))))).toMatchObject([
+        { _tag: 'WrongExpectedRevision', actual: 0 },
+        { _tag: 'Appended' },
+      ])
+      expect(await soundEvents(alone)).toHaveLength(4)
+      await alone.close()
+      await store.close()
+    } finally {
+      await cluster.nodes[0]?.query('SET GLOBAL wsrep_desync = OFF')
+      await cluster.settled(0, 3)
+    }
+  }, 30_000)
+
+  it('leaves a node that becomes read-only in the middle (1290), at once, and comes back', async () => {
+    const account = `plain_${databases}`
+    const owning = await optionsFrom(0, 1)
+    await (await must(openMysql(owning, 'owner'))).close()
+    const options = { ...owning, user: account, password: 'plain' }
+    // An administrator may write to a read-only server; the account of a server may not.
+    await cluster.nodes[0]?.query(`CREATE USER '${account}'@'%' IDENTIFIED BY 'plain'`)
+    await cluster.nodes[0]?.query(`GRANT ALL PRIVILEGES ON ${options.database}.* TO '${account}'@'%'`)
+    const store = await must(openMysql(options, 'alpha'))
+    const turned = { since: 0, is: false }
+    const appending = appendUntil(store, 0, () => turned.is && ++turned.since > 50)
+    await until('it has appended', async () => ((await must(store.heads()))['alpha'] ?? 0) > 20)
+    await cluster.nodes[0]?.query('SET GLOBAL read_only = ON')
+    turned.is = true
+    try {
+      const confirmed = await appending
+      expect((await soundEvents(store)).map(({ stream }) => stream as string).sort()).toEqual([...confirmed].sort())
+      const alone = await openMysql(at(options, 0), 'beta')()
+      expect(alone).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
+      expect(JSON.stringify(alone)).toContain('read-only')
+    } finally {
+      await cluster.nodes[0]?.query('SET GLOBAL read_only = OFF')
+    }
+    await backOn(store, 0, options.database)
+    await must(store.append(claims(30_000, 3)))
+    await store.close()
+  }, 60_000)
 
   it('is content with the settings that the cluster was started with, and warns of relaxed flushing', async () => {
     const options = await optionsFrom(0)
