@@ -78,6 +78,8 @@ const OFFER_SEC = 10
 /** Searches for one IA: each further one is wanted only when others win what was chosen. */
 const SEARCHES_MAX = 8
 
+const NOTHING: ReadonlySet<StreamName> = new Set()
+
 /** Carries out what identity associations ask for. */
 export class Bindings {
   readonly #options: BindingsOptions
@@ -97,17 +99,26 @@ export class Bindings {
     )
   }
 
-  /** Gives an address or prefix: the one that the client lists if it can be had, else another (Request, rapid commit). */
-  async claim(exchange: Exchange6, ia: IaRequest, taken: Taken): Promise<IaOutcome> {
+  /**
+   * Gives an address or prefix: the one that the client lists if it can be had, else another (Request, rapid commit), but
+   * none of `except`. Deviates from RFC 8415 §18.3.2 where the client lists what does not belong to its link: instead of
+   * NotOnLink, after which it would begin anew, it gets at once what it would get then.
+   */
+  async claim(
+    exchange: Exchange6,
+    ia: IaRequest,
+    taken: Taken,
+    except: ReadonlySet<StreamName> = NOTHING,
+  ): Promise<IaOutcome> {
     if (!this.#hasPlaces(exchange, ia)) return { _tag: 'NoneFree' }
-    const claimed = await this.#claimOnce(exchange, ia, taken)
+    const claimed = await this.#claimOnce(exchange, ia, taken, except)
     if (claimed !== undefined) return claimed
-    return this.#withRoom(async () => (await this.#claimOnce(exchange, ia, taken)) ?? { _tag: 'NoneFree' })
+    return this.#withRoom(async () => (await this.#claimOnce(exchange, ia, taken, except)) ?? { _tag: 'NoneFree' })
   }
 
   /**
    * Extends what the client lists and holds (Renew, Rebind). What it does not hold it is given anew if it is free, else
-   * something else: it must not be left without (RFC 8415 §18.3.4). A client that has a reservation by now moves to it.
+   * something else, and so for what an operator took away: it must not be left without (RFC 8415 §18.3.4). A client that has a reservation by now moves to it.
    * While the store is away, what is left of the lease.
    */
   async renew(exchange: Exchange6, ia: IaRequest, taken: Taken): Promise<IaOutcome> {
@@ -129,8 +140,7 @@ export class Bindings {
       if (isFailure(answer.left)) return { _tag: 'Failed', failure: answer.left }
       if (this.#options.replica.get(stream).state.status === 'revoked') revoked.add(stream)
     }
-    const others = { ...ia, listed: ia.listed.filter(({ stream }) => !revoked.has(stream)) }
-    return this.claim(exchange, others, taken)
+    return this.claim(exchange, ia, taken, revoked)
   }
 
   /** Gives back, or declines, what the client lists. For each stream whether the client held it. */
@@ -162,7 +172,7 @@ export class Bindings {
   }
 
   #offerOnce(exchange: Exchange6, ia: IaRequest, taken: Taken): IaOutcome | undefined {
-    for (const { place, wish } of this.#candidates(exchange, ia, taken)) {
+    for (const { place, wish } of this.#candidates(exchange, ia, taken, NOTHING)) {
       const { stream } = place
       const terms = this.#terms(exchange, place, ia.iaid, wish)
       const held = this.#options.ledger.offer(stream, { type: 'Offer', terms, offerLifetimeSec: OFFER_SEC }, true)
@@ -177,8 +187,13 @@ export class Bindings {
     return undefined
   }
 
-  async #claimOnce(exchange: Exchange6, ia: IaRequest, taken: Taken): Promise<IaOutcome | undefined> {
-    for (const { place, wish } of this.#candidates(exchange, ia, taken)) {
+  async #claimOnce(
+    exchange: Exchange6,
+    ia: IaRequest,
+    taken: Taken,
+    except: ReadonlySet<StreamName>,
+  ): Promise<IaOutcome | undefined> {
+    for (const { place, wish } of this.#candidates(exchange, ia, taken, except)) {
       const { stream } = place
       const terms = this.#terms(exchange, place, ia.iaid, wish)
       taken.set(stream, ia)
@@ -194,14 +209,19 @@ export class Bindings {
   }
 
   /** What the IA may have, best first, each once: reserved, held, listed, then where the client's key leads. */
-  *#candidates(exchange: Exchange6, ia: IaRequest, taken: Taken): Generator<Candidate> {
+  *#candidates(
+    exchange: Exchange6,
+    ia: IaRequest,
+    taken: Taken,
+    except: ReadonlySet<StreamName>,
+  ): Generator<Candidate> {
     const wish = ia.listed[0]?.wish ?? { preferredSec: 0, validSec: 0 }
     const known = [
       ...reservedStreams(exchange.reservation, ia.kind).map((stream) => ({ stream, wish })),
       ...this.#ownStreams(exchange, ia).map((stream) => ({ stream, wish })),
       ...ia.listed,
     ]
-    const tried = new Set<StreamName>()
+    const tried = new Set(except)
     for (const { stream, wish: wished } of known) {
       if (tried.has(stream)) continue
       tried.add(stream)
@@ -210,10 +230,13 @@ export class Bindings {
     }
     for (const subnet of exchange.subnets) {
       if (!admits6(subnet, exchange.classes)) continue
+      let circles = false
       for (let attempt = 0; attempt < SEARCHES_MAX; attempt++) {
-        const stream = this.#search(exchange, ia, subnet)
-        // A search that leads to the same place again would do so for ever.
-        if (stream === undefined || tried.has(stream)) break
+        const stream = this.#search(exchange, ia, subnet, circles)
+        if (stream === undefined) break
+        // A search that leads to the same place again would do so for ever; from somewhere else it may not.
+        circles = tried.has(stream)
+        if (circles) continue
         tried.add(stream)
         const place = this.#openPlace(exchange, ia, stream, taken)
         if (place !== undefined) yield { place, wish }
@@ -229,14 +252,15 @@ export class Bindings {
     return overlapped ? undefined : place
   }
 
-  #search(exchange: Exchange6, ia: IaRequest, subnet: Subnet6): StreamName | undefined {
+  /** The next free place of a subnet; with `anywhere` not by its allocator, but from any place. */
+  #search(exchange: Exchange6, ia: IaRequest, subnet: Subnet6, anywhere: boolean): StreamName | undefined {
     const pools: ReadonlyArray<ClassRules> = ia.kind === 'na' ? subnet.pools : subnet.pdPools
     const open = this.#options.spaces.of(CATEGORY[ia.kind], subnet.id).filter((_, i) => {
       const pool = pools[i]
       return pool !== undefined && admits6(pool, exchange.classes)
     })
     const fitting = open.filter((space) => space.prefixLength === ia.lengthWished)
-    const allocator = ia.kind === 'na' ? subnet.allocator : subnet.pdAllocator
+    const allocator = anywhere ? 'random' : ia.kind === 'na' ? subnet.allocator : subnet.pdAllocator
     const holder = clientKey6(exchange.client, ia.iaid)
     const choose = (spaces: ReadonlyArray<Space>): StreamName | undefined =>
       this.#options.spaces.choose({ allocator, holder, subnetId: subnet.id, spaces })?.stream

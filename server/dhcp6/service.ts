@@ -62,7 +62,10 @@ export class Service6 {
     }
   }
 
-  /** §18.3.1: an Advertise, or with rapid commit on both sides a Reply at once. */
+  /**
+   * §18.3.1: an Advertise, or with rapid commit on both sides a Reply at once. Where nothing could be committed it is an
+   * Advertise all the same, so that the client goes on to listen to other servers.
+   */
   #solicit(exchange: Exchange6): Promise<Verdict6> {
     const commits = exchange.subnets[0]?.rapidCommit && hasOption(exchange.packet.options, OPTION6.rapidCommit)
     const act: Act = commits
@@ -86,8 +89,9 @@ export class Service6 {
     const iaPds = pds.map((ia, i) => pdReply(exchange, ia, outcomes[nas.length + i] as IaOutcome, times))
     const subnet = granted[0]?.place.subnet ?? exchange.subnets[0]
     const poolOptions = granted[0]?.place.pool?.options
-    const parts = { subnet, iaNas, iaPds, rapidCommit, configured: true, poolOptions }
-    return { reply: makeReply(exchange, messageType, parts) }
+    const committed = rapidCommit && granted.length > 0
+    const parts = { subnet, iaNas, iaPds, rapidCommit: committed, configured: true, poolOptions }
+    return { reply: makeReply(exchange, rapidCommit && !committed ? MESSAGE6.advertise : messageType, parts) }
   }
 
   /** §18.3.3: whether the addresses fit the link; silence when there are none, or the link is not known. */
