@@ -78,15 +78,18 @@ export interface LeaseTables {
    */
   readonly shadow: (resume: boolean) => TaskEither<ReadError, ShadowTables>
   /**
-   * Empty tables under a name of their own, `as_of_…`, for the past; those under it before are dropped unless `resume`.
-   * Undefined where there is no such thing.
+   * Empty tables under a name of their own, `as_of_…`, for the past. `of` says in a few words of which past: with
+   * `resume` those of the same past that an interrupted filling left under that name are given, if there are any; what
+   * else stands there is dropped. Undefined where there is no such thing.
    */
-  readonly past?: ((name: string, resume: boolean) => TaskEither<ReadError, PastTables>) | undefined
+  readonly past?: ((name: string, of: string, resume: boolean) => TaskEither<ReadError, PastTables>) | undefined
   readonly close: () => Promise<void>
 }
 
 /** Tables of a past moment. `finish`, when they are filled, makes them ready for questions as of `now`. */
 export interface PastTables extends Omit<LeaseTables, 'shadow' | 'past'> {
+  /** The views to ask when they are finished, as SQL writes their names. */
+  readonly views: { readonly leases: string; readonly history: string }
   readonly finish: (now: Instant) => TaskEither<ReadError, void>
 }
 

@@ -10,8 +10,8 @@ import { batchTexts, fromOctets } from './columns.ts'
 import { makeConnection, whereText } from './connection.ts'
 import type { Connection, MysqlTablesOptions, Row, Statements } from './connection.ts'
 import { makeHistory, writeSpans } from './history.ts'
-import { openShadow } from './shadow.ts'
-import { applyStatements, checkpointStatement, rowsStatement, statisticsStatement } from './statements.ts'
+import { openPast, openShadow } from './shadow.ts'
+import { applyStatements, checkpointStatement, END, rowsStatement, statisticsStatement } from './statements.ts'
 
 export type { MysqlTablesOptions } from './connection.ts'
 
@@ -38,6 +38,7 @@ export const openMysqlTables =
 const makeTables = (options: MysqlTablesOptions, connection: Connection): LeaseTables => ({
   ...withSuffix(options, '', connection),
   shadow: (resume) => () => openShadow(options, resume, withSuffix),
+  past: (name, of, resume) => () => openPast(options, name, of, resume, withSuffix),
 })
 
 /** Everything that live tables and those of a rebuild have in common. */
@@ -67,7 +68,7 @@ const withSuffix = (
         const moved = await statements.lastRows(text, parameters)
         if (spans.length === 0) return moved
         if (numberOf(moved[0]?.[0]) === 1) await writeSpans(statements, suffix, spans)
-        await statements.rows('COMMIT')
+        await statements.lastRows(END)
         return moved
       })
       return E.map(([row]: ReadonlyArray<Row>) =>

@@ -28,7 +28,7 @@ export const REBUILT = [
  * for what was committed elsewhere, and when that wait fails under a client that has gone, MariaDB 10.11 was seen to go
  * on with the next statement. That moved the checkpoint in a transaction of its own, and the rows never came.
  *
- * With `staysOpen` the transaction is not ended: the spans are still to come.
+ * With `staysOpen` the transaction is not ended, for the spans are still to come: {@link END} ends it.
  *
  * The checkpoint is the gate. Of two writers that start from one position the second waits for the row, finds it moved
  * and writes nothing.
@@ -55,10 +55,13 @@ ON DUPLICATE KEY UPDATE seq = lease_checkpoints${suffix}.seq`,
       count(suffix, table, 'pool_stat', ['subnet_id', 'pool_id']),
       count(suffix, table, 'stat', ['subnet_id']),
     ]),
-    ...(staysOpen ? [] : ['COMMIT']),
-    'SET autocommit = 1',
+    // Turning autocommit on would end the transaction too.
+    ...(staysOpen ? [] : ['COMMIT', 'SET autocommit = 1']),
     `SELECT @moved, coalesce((SELECT seq FROM lease_checkpoints${suffix} WHERE projection = ? AND log = ?), 0)`,
   ].join(';\n')
+
+/** Ends what {@link applyStatements} left open. */
+export const END = 'COMMIT; SET autocommit = 1'
 
 /**
  * What JSON_TABLE makes of the rows, or of their keys: columns c0, c1, and so on, for names of the table's own would be

@@ -43,7 +43,7 @@ export const openPostgresTables =
 const makeTables = (options: PostgresTablesOptions, schema: string, connection: Connection): LeaseTables => ({
   ...inSchema(options, schema, connection),
   shadow: (resume) => () => openShadow(options, schema, resume, inSchema),
-  past: (name, resume) => () => openPast(options, schema, name, resume, inSchema),
+  past: (name, of, resume) => () => openPast(options, schema, name, of, resume, inSchema),
 })
 
 /** Everything that live tables and those of a rebuild have in common. */

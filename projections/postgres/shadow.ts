@@ -29,7 +29,7 @@ export const openShadow = async (
   const patient = { ...options, statementTimeoutMs: STATEMENT_TIMEOUT_MS }
   const connection = makeConnection(patient)
   const shadow = `${schema}_rebuild`
-  const prepared = await connection.run((sql) => prepare(sql, schema, shadow, resume))
+  const prepared = await connection.run((sql) => prepare(sql, schema, shadow, REBUILD, resume))
   if (E.isRight(prepared) && prepared.right) {
     return E.right({
       ...inSchema(patient, shadow, connection),
@@ -42,6 +42,9 @@ export const openShadow = async (
   return E.left({ _tag: 'StoreUnusable', reason })
 }
 
+/** What the tables of a rebuild are for, as their schema says. */
+const REBUILD = 'a rebuild of the lease tables'
+
 /** The views that people ask, those first that stand on none of the others. */
 const PEOPLES_VIEWS = ['leases', 'lease_history']
 
@@ -53,6 +56,7 @@ export const openPast = async (
   options: PostgresTablesOptions,
   schema: string,
   past: string,
+  of: string,
   resume: boolean,
   inSchema: InSchema,
 ): Promise<Either<ReadError, PastTables>> => {
@@ -61,11 +65,12 @@ export const openPast = async (
   if (!/^as_of_[0-9a-z_]{1,50}$/.test(past)) return unusable(`a schema of the past is named as_of_…, not ${past}`)
   const patient = { ...options, statementTimeoutMs: STATEMENT_TIMEOUT_MS }
   const connection = makeConnection(patient)
-  const prepared = await connection.run((sql) => prepare(sql, schema, past, resume))
+  const prepared = await connection.run((sql) => prepare(sql, schema, past, `the lease tables as of ${of}`, resume))
   if (E.isRight(prepared) && prepared.right) {
     const finish = (now: Instant) => () =>
       connection.run((sql) => sql.begin((transaction) => viewsOfPast(transaction, schema, past, now)))
-    return E.right({ ...inSchema(patient, past, connection), finish })
+    const views = { leases: `${past}.leases`, history: `${past}.lease_history` }
+    return E.right({ ...inSchema(patient, past, connection), views, finish })
   }
   await connection.close()
   return E.isLeft(prepared) ? prepared : unusable(`${whereText(options)}: another rebuild is under way`)
@@ -86,9 +91,32 @@ const viewsOfPast = async (sql: postgres.TransactionSql, live: string, past: str
   }
 }
 
-/** The lock is the session's: it goes with the connection when the rebuild ends, however it ends. */
+/**
+ * The lock is the session's: it goes with the connection when the rebuild ends, however it ends. That of one that was
+ * killed goes when the server is done with its last statement, which is worth a little patience.
+ */
 const LOCK = `
-SELECT pg_try_advisory_lock(hashtext('lease ledger: rebuild'), hashtext($1::text)) AS locked`
+SELECT pg_advisory_lock(hashtext('lease ledger: rebuild'), hashtext($1::text))`
+
+const LOCK_PATIENCE_MS = 5_000
+
+const LOCK_NOT_AVAILABLE = '55P03'
+
+const locked = async (sql: postgres.Sql, live: string): Promise<boolean> => {
+  await sql.unsafe(`SET lock_timeout = ${LOCK_PATIENCE_MS}`)
+  try {
+    await sql.unsafe(LOCK, [live])
+    return true
+  } catch (error) {
+    if ((error as { readonly code?: string }).code === LOCK_NOT_AVAILABLE) return false
+    throw error
+  } finally {
+    await sql.unsafe('RESET lock_timeout').catch(() => undefined) // a connection that is gone has no settings
+  }
+}
+
+const PURPOSE_OF = `
+SELECT obj_description(to_regnamespace($1::text), 'pg_namespace') AS purpose`
 
 const COLUMNS_OF = `
 SELECT coalesce(string_agg(concat_ws(' ', c.relname, a.attname, a.atttypid::regtype), ',' ORDER BY c.relname, a.attnum),
@@ -103,15 +131,23 @@ SELECT array_to_string(c.reloptions, ', ') AS options
 FROM pg_class AS c
 WHERE c.oid = to_regclass($1::text) AND c.reloptions IS NOT NULL`
 
-const prepare = async (sql: postgres.Sql, live: string, shadow: string, resume: boolean): Promise<boolean> => {
-  const [lock] = await sql.unsafe(LOCK, [live])
-  if (lock?.locked !== true) return false
+/** Makes the tables in the schema `shadow`; false while another rebuild holds them. */
+const prepare = async (
+  sql: postgres.Sql,
+  live: string,
+  shadow: string,
+  purpose: string,
+  resume: boolean,
+): Promise<boolean> => {
+  if (!(await locked(sql, live))) return false
   const columnsOf = async (schema: string): Promise<string> =>
     (await sql.unsafe(COLUMNS_OF, [schema, REBUILT.join(',')]))[0]?.columns as string
-  if (resume && (await columnsOf(shadow)) === (await columnsOf(live))) return true
+  const [left] = await sql.unsafe(PURPOSE_OF, [quoted(shadow)])
+  if (resume && left?.purpose === purpose && (await columnsOf(shadow)) === (await columnsOf(live))) return true
   await sql.begin(async (transaction) => {
     await transaction.unsafe(`DROP SCHEMA IF EXISTS ${quoted(shadow)} CASCADE`)
     await transaction.unsafe(`CREATE SCHEMA ${quoted(shadow)}`)
+    await transaction.unsafe(`COMMENT ON SCHEMA ${quoted(shadow)} IS '${purpose.replaceAll("'", "''")}'`)
     for (const table of REBUILT) {
       const from = `${quoted(live)}.${table}`
       const to = `${quoted(shadow)}.${table}`

@@ -2,17 +2,19 @@
 import { SingleBar } from 'cli-progress'
 import { Command } from 'commander'
 import * as E from 'fp-ts/lib/Either.js'
+import { createHash } from 'node:crypto'
 import { hostname } from 'node:os'
 import { checkLink, GENESIS } from '../../adapters/chain.ts'
 import { decide, evolve, vacant } from '../../domain/lease.ts'
 import { addressText } from '../../domain/stream.ts'
-import type { EventReader } from '../../domain/event-store.ts'
+import type { Checkpoint, EventReader } from '../../domain/event-store.ts'
 import { isoText } from '../../domain/instant.ts'
+import type { Instant } from '../../domain/instant.ts'
 import type { LeaseTables } from '../../projections/lease-tables.ts'
 import { fill, replay } from '../../projections/replay.ts'
 import { verify } from '../../projections/verify.ts'
 import { formatErrors, loadConfig } from '../config/load.ts'
-import { parseCheckpoint } from '../import/order.ts'
+import { aheadOfHeads, parseCheckpoint } from '../import/order.ts'
 import { openWriter } from '../stores.ts'
 import { verifyFile } from './evidence.ts'
 import { fail } from './fail.ts'
@@ -54,14 +56,16 @@ export const replayCommand = (): Command =>
     .option('--resume', 'go on with what an interrupted replay left', false)
     .option('--target <text>', 'only tables whose place, as `ledger verify` prints it, has this in it')
     .option('--until <when>', 'build them as they were then: a time, or a checkpoint of `ledger tail`')
-    .option('--into <schema>', 'the schema for --until, as_of_…; default by the time')
+    .option('--into <name>', 'for --until: name of the schema, in MySQL end of the names, as_of_…; default by the time')
     .action((args: ReplayArguments) =>
       withReader(args, async ({ reader, tables }) => {
         const targets = tables.filter(({ where }) => args.target === undefined || where.includes(args.target))
         if (targets.length === 0) return fail(`there are no lease tables${args.target ? ` at ${args.target}` : ''}`)
+        if (args.into !== undefined && args.until === undefined) return fail('--into is for --until')
+        const moment = args.until === undefined ? undefined : await momentOf(reader, args.until)
         for (const target of targets) {
-          if (args.until === undefined) await rebuild(reader, target, args.resume)
-          else await buildPast(reader, target, args.until, args)
+          if (moment === undefined) await rebuild(reader, target, args.resume)
+          else await buildPast(reader, target, moment, args)
         }
       }),
     )
@@ -71,34 +75,65 @@ const rebuild = async (store: EventReader, tables: LeaseTables, resume: boolean)
   bar.start(0, 0, { rate: 0 })
   const replayed = await replay({ store, tables, resume, onProgress: onBar(bar) })()
   bar.stop()
-  print(`${tables.where}: rebuilt from ${orFail(replayed).events} events`)
+  if (E.isLeft(replayed)) return fail(`${replayed.left.reason}; \`ledger replay --resume\` goes on from there`)
+  print(`${tables.where}: rebuilt from ${replayed.right.events} events`)
+}
+
+/** A moment of the past: a time, or how far each log was. */
+interface Moment {
+  /** Until when events are taken; undefined with `upTo`. */
+  readonly until: Instant | undefined
+  readonly upTo: Checkpoint | undefined
+  /** When that was. */
+  readonly at: Instant
+  /** What tables of it are called unless somebody says otherwise. Always the same, so that a rebuild can go on. */
+  readonly name: string
+  /** For people. */
+  readonly text: string
+}
+
+const momentOf = async (store: EventReader, text: string): Promise<Moment> => {
+  const upTo = parseCheckpoint(text)
+  if (upTo === undefined) {
+    const time = parseTime(text, localZone())
+    if (E.isLeft(time)) return fail(`${time.left}, and no checkpoint of \`ledger tail\``)
+    const { at } = time.right
+    const name = `as_of_${isoText(at).replace(/\D/g, '').replace(/000$/, '')}`
+    return { until: at, upTo, at, name, text: isoText(at) }
+  }
+  const ahead = aheadOfHeads(upTo, orFail(await store.heads()()))
+  if (ahead !== undefined) return fail(ahead)
+  let at = 0
+  for (const [log, seq] of Object.entries(upTo)) {
+    const [last] = seq > 0 ? orFail(await store.readLog(log, seq - 1, 1)()) : []
+    at = Math.max(at, last?.recordedAt ?? 0)
+  }
+  const name = createHash('sha256').update(text).digest('hex').slice(0, 16)
+  return { until: undefined, upTo, at, name: `as_of_${name}`, text: `the checkpoint of ${isoText(at)}` }
 }
 
 /** Time travel: tables of their own, which live ones and servers know nothing of. */
 const buildPast = async (
   store: EventReader,
   tables: LeaseTables,
-  until: string,
+  moment: Moment,
   args: ReplayArguments,
 ): Promise<void> => {
-  if (tables.past === undefined) return fail(`${tables.where}: tables of the past can be built in PostgreSQL only`)
-  const upTo = parseCheckpoint(until)
-  const time = upTo === undefined ? parseTime(until, localZone()) : E.right(undefined)
-  if (E.isLeft(time)) return fail(`${time.left}, and no checkpoint of \`ledger tail\``)
-  const now = time.right?.at ?? Date.now()
-  const name = args.into ?? `as_of_${isoText(now).slice(0, 19).replace(/\D/g, '')}`
-  const past = orFail(await tables.past(name, args.resume)())
+  if (tables.past === undefined) return fail(`${tables.where} has no tables of the past`)
+  const { until, upTo, at, text } = moment
+  const name = args.into ?? moment.name
+  const of = upTo === undefined ? text : moment.name // another checkpoint may be of the same time
+  const past = orFail(await tables.past(name, of, args.resume)())
   try {
     const bar = progressBar('replay')
     bar.start(0, 0, { rate: 0 })
-    const filled = await fill({ store, tables: past, until: time.right?.at, upTo, onProgress: onBar(bar) })()
+    const filled = await fill({ store, tables: past, until, upTo, onProgress: onBar(bar) })()
     bar.stop()
     const { events } = orFail(filled)
-    orFail(await past.finish(now)())
-    print(
-      `${tables.where}: schema ${name} shows ${upTo === undefined ? isoText(now) : 'the checkpoint'}, ${events} events read`,
-    )
-    print(`ask it with: SELECT * FROM ${name}.leases; SELECT * FROM ${name}.lease_history`)
+    orFail(await past.finish(at)())
+    const { leases, history } = past.views
+    print(`${tables.where}: ${leases} and ${history} show ${text}, ${events} events read`)
+    print(`ask them with: SELECT * FROM ${leases}; SELECT * FROM ${history}`)
   } finally {
     await past.close()
   }

@@ -3,7 +3,7 @@ import { Command } from 'commander'
 import { START } from '../../domain/event-store.ts'
 import type { Checkpoint, EventReader } from '../../domain/event-store.ts'
 import { eventLine } from '../import/event-line.ts'
-import { checkpointText, OrderedReader, parseCheckpoint } from '../import/order.ts'
+import { aheadOfHeads, checkpointText, OrderedReader, parseCheckpoint } from '../import/order.ts'
 import { fail } from './fail.ts'
 import { orFail, withLedgerOptions, withReader } from './open.ts'
 import type { LedgerArguments } from './open.ts'
@@ -29,7 +29,9 @@ export const tailCommand = (): Command =>
 const startOf = async (reader: EventReader, from: string | undefined): Promise<Checkpoint> => {
   if (from === undefined) return START
   if (from === 'now') return orFail(await reader.heads()())
-  return parseCheckpoint(from) ?? fail(`${from} is no checkpoint of \`ledger tail\``)
+  const checkpoint = parseCheckpoint(from) ?? fail(`${from} is no checkpoint of \`ledger tail\``)
+  const ahead = aheadOfHeads(checkpoint, orFail(await reader.heads()()))
+  return ahead === undefined ? checkpoint : fail(ahead)
 }
 
 const follow = async (reader: EventReader, from: Checkpoint, once: boolean): Promise<void> => {
@@ -63,13 +65,8 @@ const follow = async (reader: EventReader, from: Checkpoint, once: boolean): Pro
   await unsubscribe?.()
 }
 
-/** Writes no faster than it is read. */
+/** Writes no faster than it is read. Resolves also when whoever read has gone. */
 export const write = (text: string): Promise<void> =>
   new Promise((resolve) => {
-    if (process.stdout.write(text)) return resolve()
-    const done = (): void => {
-      process.stdout.off('drain', done).off('error', done)
-      resolve()
-    }
-    process.stdout.once('drain', done).once('error', done)
+    if (process.stdout.write(text, () => resolve())) resolve()
   })

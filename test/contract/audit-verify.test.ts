@@ -1,11 +1,10 @@
-/** `ledger verify` after somebody with every right changed the ledger, and `ledger replay --until`, on PostgreSQL. */
+/** `ledger verify` after somebody with every right changed the ledger, on PostgreSQL. */
 import postgres from 'postgres'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { checkLink, GENESIS } from '../../adapters/chain.ts'
 import { openPostgresReader } from '../../adapters/postgres/open.ts'
 import { verify } from '../../projections/verify.ts'
 import { postgresMissing } from '../support/postgres.ts'
-import { BEGIN } from './audit-events.ts'
 import { openAuditSite } from './audit-support.ts'
 import type { AuditSite } from './audit-support.ts'
 import { must } from './proposals.ts'
@@ -87,22 +86,5 @@ describe.skipIf(missing !== undefined)(`audit${missing === undefined ? '' : ` (s
       FROM lease_spans s WHERE end_by = 'expired' AND renewals > 0 LIMIT 1`)
     await expect(second).rejects.toMatchObject({ code: '23P01' }) // exclusion_violation
     await sql.end({ timeout: 1 })
-  }, 60_000)
-
-  it('builds the tables as they were at a time, beside those of today', async () => {
-    const at = BEGIN + 5 * 3_600_000
-    const built = await site.ledger(['replay', '--until', new Date(at).toISOString(), '--into', 'as_of_test'])
-    expect(built).toMatchObject({
-      code: 0,
-      out: expect.stringContaining('schema as_of_test shows 2026-03-01T05:00:00.000Z'),
-    })
-    const held = site.truth.filter(({ from, until }) => from <= at && at < until)
-    const sql = postgres(site.server.url, { max: 1 })
-    const [then] = await sql`SELECT count(*)::int AS leases FROM as_of_test.leases WHERE status = 'bound'`
-    const [spans] = await sql`SELECT count(*)::int AS spans FROM as_of_test.lease_history WHERE ended_by = 'held'`
-    const [today] = await sql`SELECT count(*)::int AS spans FROM lease_history`
-    await sql.end({ timeout: 1 })
-    expect([then?.leases, spans?.spans, today?.spans]).toEqual([held.length, held.length, site.truth.length])
-    expect((await site.ledger(['replay', '--until', '@1', '--into', 'public'])).err).toContain('is named as_of_')
   }, 60_000)
 })

@@ -90,6 +90,22 @@ describe.skipIf(missing !== undefined)(`spans on MariaDB${missing === undefined 
     await fc.assert(property, { numRuns: 10 })
   }, 60_000)
 
+  it('moves the checkpoint and writes the rows only with the spans', async () => {
+    await clear()
+    const events = fc.sample(histories(300), { seed: 11, numRuns: 1 })[0] as ReadonlyArray<Recorded>
+    const [batch] = batchesOf(events, 20) as [ReadonlyArray<Recorded>]
+    const [first, last] = [batch[0] as Recorded, batch.at(-1) as Recorded]
+    const rows = coalesced(batch.map(rowOf))
+    await admin.query('RENAME TABLE lease_spans TO lease_spans_away')
+    const failed = await tables.apply(LEASES, first.log, first.seq - 1, last.seq, rows, spanRowsOf(batch))()
+    await admin.query('RENAME TABLE lease_spans_away TO lease_spans')
+    expect(failed).toMatchObject({ _tag: 'Left' })
+    expect(await must(tables.checkpoint(LEASES))).toEqual({})
+    expect((await admin.query('SELECT 1 FROM lease4 UNION ALL SELECT 1 FROM lease6'))[0]).toEqual([])
+    expect(await apply(batch)).toEqual({ _tag: 'Applied' })
+    expect(essence(await stored())).toEqual(essence(spanRowsOf(batch)))
+  })
+
   it('merges what two writers tell of one span at once', async () => {
     await clear()
     const events = fc.sample(histories(300), { seed: 11, numRuns: 1 })[0] as ReadonlyArray<Recorded>

@@ -114,8 +114,15 @@ const socketOf = (site: Site): string => join(site.folder, 'mariadb.sock')
 
 /** Makes the system tables, and a user that may do everything. */
 const install = async (site: Site): Promise<void> => {
-  const words = ['--no-defaults', `--datadir=${join(site.folder, 'data')}`, '--auth-root-authentication-method=normal']
-  await must([...asOwner(), 'mariadb-install-db', ...words, '--skip-test-db'], { cwd: site.folder, timeoutMs: 60_000 })
+  const words = [
+    '--no-defaults',
+    `--datadir=${join(site.folder, 'data')}`,
+    `--tmpdir=${site.folder}`,
+    '--auth-root-authentication-method=normal',
+  ]
+  // A server removes the temporary tables of others that it finds in its folder for them.
+  const options = { cwd: site.folder, env: { TMPDIR: site.folder }, timeoutMs: 60_000 }
+  await must([...asOwner(), 'mariadb-install-db', ...words, '--skip-test-db'], options)
   const first = join(site.folder, 'first.sql')
   const lines = [
     "CREATE USER 'ledger'@'%' IDENTIFIED BY 'ledger'",
