@@ -7,6 +7,7 @@ import * as O from 'fp-ts/lib/Option.js'
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { makeMemoryLedger, openMemory } from '../../adapters/memory/memory-store.ts'
+import { openEventStore } from '../../adapters/eventstore/open.ts'
 import { migrateMysql } from '../../adapters/mysql/migration.ts'
 import { openMysql } from '../../adapters/mysql/open.ts'
 import { migratePostgres } from '../../adapters/postgres/migration.ts'
@@ -21,6 +22,7 @@ import type { LeaseTables } from '../../projections/lease-tables.ts'
 import { makeMemoryTables, openMemoryTables } from '../../projections/memory/memory-tables.ts'
 import { openMysqlTables } from '../../projections/mysql/open.ts'
 import { openPostgresTables } from '../../projections/postgres/open.ts'
+import { startKurrent } from '../support/kurrent/server.ts'
 import { mariadbMissing, startMariadb } from '../support/mariadb.ts'
 import type { TestMariadb } from '../support/mariadb.ts'
 import { postgresMissing, startPostgres } from '../support/postgres.ts'
@@ -30,7 +32,7 @@ import type { Step } from './lease-table-histories.ts'
 import { applyBatch, batchesOf, shown } from './lease-tables-contract.ts'
 import { must, right } from './proposals.ts'
 
-const COMMANDS = Number(process.env['LL_COMMANDS'] ?? 2_000)
+const COMMANDS = Number(process.env['LL_COMMANDS'] ?? 10_000)
 const SEED = Number(process.env['SEED'] ?? 20_261)
 const BATCH = 10
 const T0 = 1_790_000_000_000
@@ -99,12 +101,14 @@ describe.skipIf(missing !== undefined)(
   () => {
     let postgres: TestPostgres
     let mariadb: TestMariadb
+    let kurrent: Awaited<ReturnType<typeof startKurrent>>
     beforeAll(async () => {
-      ;[postgres, mariadb] = await Promise.all([startPostgres(), startMariadb()])
+      ;[postgres, mariadb, kurrent] = await Promise.all([startPostgres(), startMariadb(), startKurrent()])
     }, 60_000)
     afterAll(async () => {
       await postgres?.stop()
       await mariadb?.stop()
+      await kurrent?.stop()
     })
 
     const grounds: Readonly<Record<string, () => Promise<Ground>>> = {
@@ -133,6 +137,13 @@ describe.skipIf(missing !== undefined)(
           tables: await must(openMysqlTables(options)),
         }
       },
+      eventstore: async () => {
+        const options = { connectionString: kurrent.url }
+        return {
+          stores: [await must(openEventStore(options, 'alpha')), await must(openEventStore(options, 'beta'))],
+          tables: openMemoryTables(makeMemoryTables()),
+        }
+      },
     }
 
     it(`leave equal ledgers and equal lease tables in every store (${COMMANDS} commands, SEED=${SEED})`, async () => {
@@ -146,7 +157,7 @@ describe.skipIf(missing !== undefined)(
       const { memory, ...others } = Object.fromEntries(results)
       expect(memory?.ledger.length).toBeGreaterThan(COMMANDS / 10)
       expect(memory?.outcomes.some((each) => each.includes('WrongExpectedRevision'))).toBe(true)
-      expect(Object.keys(others)).toEqual(['postgres', 'mariadb'])
+      expect(Object.keys(others)).toEqual(['postgres', 'mariadb', 'eventstore'])
       for (const [name, other] of Object.entries(others)) {
         expect(other.outcomes, name).toEqual(memory?.outcomes)
         expect(other.ledger, name).toStrictEqual(memory?.ledger)
