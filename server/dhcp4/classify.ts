@@ -1,5 +1,6 @@
 /** The classes of a client and the reservation made for it. */
 import { hexText, ip4Bytes } from '../../domain/address.ts'
+import { classify, classifyAdditional, indexReservations, reservationKey } from '../classes.ts'
 import type { ClassAccessor, PacketField } from '../config/class-accessor.ts'
 import type { ClassRules, Dhcp4, Identifier4, Reservation4, Subnet4 } from '../config/model.ts'
 import type { Arrival4 } from './exchange.ts'
@@ -17,35 +18,15 @@ export type ReservationIndex4 = (
 
 /** Indexes reservations by identifier; identifiers are tried in the order of `host-reservation-identifiers`. */
 export const indexClientReservations4 = (config: Dhcp4): ReservationIndex4 => {
-  const bySubnet = new Map<number, Map<string, Reservation4>>()
-  for (const subnet of config.subnets) {
-    if (subnet.reservationModes.inSubnet) bySubnet.set(subnet.id, indexed(subnet.reservations))
-  }
-  const global = indexed(config.globalReservations)
-  const none = global.size === 0 && [...bySubnet.values()].every((index) => index.size === 0)
-  if (none) return () => undefined
-  return (subnets, packet, agent) => {
-    const keys = config.hostIdentifiers.map((type) => keyOf(type, identifierOf(type, packet, agent)))
-    const find = (index: Map<string, Reservation4> | undefined): Reservation4 | undefined => {
-      for (const key of keys) {
-        const found = key === undefined ? undefined : index?.get(key)
-        if (found !== undefined) return found
-      }
-      return undefined
-    }
-    for (const subnet of subnets) {
-      const found = find(bySubnet.get(subnet.id))
-      if (found !== undefined) return found
-    }
-    return subnets[0]?.reservationModes.global ? find(global) : undefined
-  }
+  const find = indexReservations<Reservation4, Subnet4>(config)
+  return (subnets, packet, agent) =>
+    find(subnets, () =>
+      config.hostIdentifiers.flatMap((type) => {
+        const identifier = identifierOf(type, packet, agent)
+        return identifier === undefined ? [] : [reservationKey(type, hexText(identifier))]
+      }),
+    )
 }
-
-const indexed = (reservations: readonly Reservation4[]): Map<string, Reservation4> =>
-  new Map(reservations.map((one) => [`${one.identifierType}/${hexText(one.identifier)}`, one]))
-
-const keyOf = (type: Identifier4, identifier: Uint8Array | undefined): string | undefined =>
-  identifier === undefined ? undefined : `${type}/${hexText(identifier)}`
 
 /** RFC 4361 §6.1: a client identifier of type 255 is an IAID of four octets and a DUID. */
 const RFC4361_TYPE = 255
@@ -73,46 +54,24 @@ export interface Classified4 {
   readonly reservation: Reservation4 | undefined
 }
 
-/**
- * The classes of a client, in Kea's order: those of every client and of its vendor class, those of its reservation, and
- * those whose test it passes. They decide which subnets and pools it may use.
- */
+/** The classes that decide which subnets and pools a client may use. */
 export const classify4 = (config: Dhcp4, about: Classified4): ReadonlySet<string> => {
-  const { packet, reservation } = about
-  const classes = new Set<string>(['ALL'])
-  const vendor = packet.options.get(OPTION4.vendorClassIdentifier)
-  const vendorText = vendor === undefined ? undefined : printableText(vendor)
-  if (vendorText !== undefined) classes.add(`VENDOR_CLASS_${vendorText}`)
-  classes.add(reservation === undefined ? 'UNKNOWN' : 'KNOWN')
-  for (const name of reservation?.clientClasses ?? []) classes.add(name)
-  if (config.classes.length === 0) return classes
-  const accessor = classAccessor4(about, classes)
-  for (const { name, test, onlyInAdditionalList } of config.classes) {
-    if (!onlyInAdditionalList && test?.(accessor)) classes.add(name)
+  const vendor = about.packet.options.get(OPTION4.vendorClassIdentifier)
+  const by = {
+    vendor: vendor === undefined ? undefined : printableText(vendor),
+    reservation: about.reservation,
   }
-  return classes
+  return classify(config.classes, by, (classes) => classAccessor4(about, classes))
 }
 
-/**
- * The classes of a client that has been given its place: those from before, and the additional ones that its subnet and
- * its pool list. These decide no place any more, only what the client is told.
- */
+/** Those and the additional ones of the place that a client has been given: its subnet and pool. */
 export const classifyAdditional4 = (
   config: Dhcp4,
   about: Omit<Classified4, 'reservation'>,
   before: ReadonlySet<string>,
   scopes: ReadonlyArray<ClassRules | undefined>,
-): ReadonlySet<string> => {
-  const names = scopes.flatMap((scope) => scope?.additionalClasses ?? [])
-  if (names.length === 0) return before
-  const classes = new Set(before)
-  const accessor = classAccessor4(about, classes)
-  for (const name of names) {
-    const listed = config.classes.find((candidate) => candidate.name === name)
-    if (listed !== undefined && (listed.test === undefined || listed.test(accessor))) classes.add(name)
-  }
-  return classes
-}
+): ReadonlySet<string> =>
+  classifyAdditional(config.classes, before, scopes, (classes) => classAccessor4(about, classes))
 
 const classAccessor4 = (
   { packet, agent, arrival }: Omit<Classified4, 'reservation'>,
@@ -135,7 +94,7 @@ const fieldOf = (packet: Packet4, arrival: Arrival4, field: PacketField): Uint8A
     case 'dst':
       return ip4Bytes(arrival.localAddress)
     case 'len':
-      return undefined
+      return arrival.octets === undefined ? undefined : ip4Bytes(arrival.octets)
     case 'mac':
       return packet.chaddr
     case 'hlen':

@@ -12,6 +12,8 @@ export interface Arrival4 {
   readonly localAddress: number
   /** Interface, where the socket is bound to one. */
   readonly interfaceName: string | undefined
+  /** Length of the datagram. */
+  readonly octets?: number
 }
 
 /** A message that has passed the first checks. */

@@ -1,7 +1,9 @@
 /** The options of a reply: which are sent, and whose value counts. */
 import { ip4Bytes } from '../../domain/address.ts'
-import type { ClientClass4, Dhcp4, OptionSet, OptionValue, Subnet4, Timers } from '../config/model.ts'
+import type { Dhcp4, OptionSet, OptionValue, Subnet4, Timers } from '../config/model.ts'
+import { classesIn } from '../classes.ts'
 import { scrubbedDomain } from '../hostnames.ts'
+import { valueIn } from '../options/scopes.ts'
 import { teeTimes } from '../tee-times.ts'
 import { Writer } from '../wire/writer.ts'
 import { clientFqdn, encodeClientFqdn, parameterRequestList } from './option-access.ts'
@@ -89,7 +91,7 @@ const scopesOf = (config: Dhcp4, { exchange, subnet, poolOptions, classes }: Sou
   const scopes: OptionSet[] = []
   if (exchange.reservation !== undefined) scopes.push(exchange.reservation.options)
   scopes.push(poolOptions ?? subnet.options)
-  for (const clientClass of classesOf(config, classes)) scopes.push(clientClass.options)
+  for (const clientClass of classesIn(config.classes, classes)) scopes.push(clientClass.options)
   scopes.push(config.options)
   return scopes
 }
@@ -97,21 +99,6 @@ const scopesOf = (config: Dhcp4, { exchange, subnet, poolOptions, classes }: Sou
 /** Whether an option is configured for a client, and not suppressed. */
 export const isConfigured = (config: Dhcp4, sources: Sources4, code: number): boolean =>
   valueIn(scopesOf(config, sources), code) !== undefined
-
-/** The configured ones of a client's classes, in the order of the configuration. */
-export const classesOf = (config: Dhcp4, classes: ReadonlySet<string>): ClientClass4[] =>
-  config.classes.filter((clientClass) => classes.has(clientClass.name))
-
-const valueIn = (scopes: ReadonlyArray<OptionSet>, code: number): OptionValue | undefined => {
-  let nearest: OptionValue | undefined
-  for (const scope of scopes) {
-    const value = scope.standard.get(code)
-    // As in Kea, never-send in any scope is final, also where a nearer one does not say it.
-    if (value?.neverSend) return undefined
-    nearest ??= value
-  }
-  return nearest
-}
 
 const addConfigured = (
   options: Map<number, Uint8Array>,

@@ -176,7 +176,7 @@ const connect = (endpoint: Endpoint4, { ports, receive }: Listen4Options): void 
       sourceAddress = numberOf(from.address)
       sources.set(from.address, sourceAddress)
     }
-    const arrival = { sourceAddress, sourcePort: from.port, localAddress: address, interfaceName }
+    const arrival = { sourceAddress, sourcePort: from.port, localAddress: address, interfaceName, octets: bytes.length }
     receive(bytes, arrival, send)
   })
 }

@@ -1,7 +1,8 @@
 /** Reply packets and where they go. */
 import { ip4Text } from '../../domain/address.ts'
+import { classesIn } from '../classes.ts'
 import type { Dhcp4 } from '../config/model.ts'
-import { classesOf, fillOptions4 } from './fill-options.ts'
+import { fillOptions4 } from './fill-options.ts'
 import type { Reply4 } from './exchange.ts'
 import { maxMessageSize, wantsBroadcast } from './option-access.ts'
 import { BOOT_OP, MESSAGE_TYPE } from './option-codes.ts'
@@ -67,7 +68,7 @@ const encode = (text: string | undefined): Uint8Array =>
 /** siaddr, sname and file: the reservation's, else the first class's, else the subnet's. */
 const bootFields = (config: Dhcp4, reply: Reply4): BootFields => {
   const { exchange, subnet, classes } = reply
-  const scopes = [exchange.reservation, ...classesOf(config, classes), subnet]
+  const scopes = [exchange.reservation, ...classesIn(config.classes, classes), subnet]
   const first = <T>(values: ReadonlyArray<T | undefined>): T | undefined => values.find((value) => value !== undefined)
   return {
     nextServer: first(scopes.map((scope) => scope?.nextServer)) ?? 0,

@@ -6,13 +6,15 @@ import * as E from 'fp-ts/lib/Either.js'
 import { ip4Text } from '../../domain/address.ts'
 import type { Instant } from '../../domain/instant.ts'
 import { FOREVER, INFINITE_SEC } from '../../domain/instant.ts'
-import type { Claim, Lease, LeaseState, Refusal, Renew, Terms } from '../../domain/lease.ts'
+import type { Claim, Lease, Refusal, Renew, Terms } from '../../domain/lease.ts'
 import { lease4Stream, parseStream } from '../../domain/stream.ts'
 import type { StreamName } from '../../domain/stream.ts'
+import { admits } from '../classes.ts'
 import type { Dhcp4, Subnet4 } from '../config/model.ts'
 import type { Answer, Done, Failure, Ledger } from '../ledger.ts'
 import { grantKnown } from '../grant-known.ts'
 import type { Logger } from '../logger.ts'
+import { dropForFailure, leaseIn, NOT_OWN, OWN_RANK, reuseSecOf } from '../own-leases.ts'
 import type { Replica } from '../replica.ts'
 import type { Spaces } from '../spaces.ts'
 import { supersede } from '../supersede.ts'
@@ -26,7 +28,7 @@ import type { RelayAgent } from './option-relay.ts'
 import type { Packet4 } from './packet.ts'
 import { stashedAgent } from './stash.ts'
 import { subnetContains } from './subnets.ts'
-import { admits, indexReservedAddresses, offerTerms4, poolOf, reservedAddress, terms4 } from './terms.ts'
+import { indexReservedAddresses, offerTerms4, poolOf, reservedAddress, terms4 } from './terms.ts'
 import type { Place4, ReservedAddresses } from './terms.ts'
 
 /** What the decisions rest on. */
@@ -168,7 +170,7 @@ export class Service4 {
       .heldBy(clientKey4(exchange.client, subnet.matchClientId))
       .filter((stream) => leaseIn(replica.effective(stream))?.subnetId === subnet.id && stream.startsWith('lease4/'))
     const rank = (stream: StreamName): number => OWN_RANK[replica.effective(stream).status]
-    return own.filter((stream) => rank(stream) < 9).sort((a, b) => rank(a) - rank(b))
+    return own.filter((stream) => rank(stream) < NOT_OWN).sort((a, b) => rank(a) - rank(b))
   }
 
   // -------------------------------------------------------------- REQUEST, RFC 2131 §4.3.2
@@ -190,9 +192,7 @@ export class Service4 {
     const terms = this.#terms(exchange, place)
     if (from !== 'using')
       return this.#execute(exchange, place, from, { type: 'Claim', terms, ownOnly: from === 'rebooting' })
-    const { cache } = place.subnet
-    const share = terms.validLifetimeSec === INFINITE_SEC ? 0 : Math.floor(terms.validLifetimeSec * cache.threshold)
-    const reuseSec = Math.min(share, cache.maxAgeSec ?? share)
+    const reuseSec = reuseSecOf(place.subnet.cache, terms.validLifetimeSec)
     return this.#execute(exchange, place, from, { type: 'Renew', terms, reuseSec })
   }
 
@@ -255,7 +255,7 @@ export class Service4 {
     return [true, false].some((matchClientId) =>
       replica
         .heldBy(clientKey4(exchange.client, matchClientId))
-        .some((stream) => stream.startsWith('lease4/') && OWN_RANK[replica.effective(stream).status] < 9),
+        .some((stream) => stream.startsWith('lease4/') && OWN_RANK[replica.effective(stream).status] < NOT_OWN),
     )
   }
 
@@ -435,27 +435,12 @@ type Requesting = 'selecting' | 'rebooting' | 'using'
 /** Searches of one subnet for one DISCOVER: each further one costs a little, and is wanted only when offers collide. */
 const SEARCHES_MAX = 4
 
-/** Which of a client's former addresses to offer first; 9 is not at all. */
-const OWN_RANK: Readonly<Record<LeaseState['status'], number>> = {
-  bound: 0,
-  offered: 1,
-  expired: 2,
-  released: 3,
-  revoked: 9,
-  declined: 9,
-  vacant: 9,
-}
-
-const leaseIn = (state: LeaseState): Lease | undefined => (state.status === 'vacant' ? undefined : state.lease)
-
 const dropFor = (reason: Refusal | Failure): Drop4 => {
   switch (reason._tag) {
     case 'Unavailable':
-      return 'storeUnavailable'
     case 'Overloaded':
-      return 'overloaded'
     case 'Contended':
-      return 'contended'
+      return dropForFailure(reason)
     default:
       return 'notHolder'
   }

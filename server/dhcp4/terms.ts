@@ -1,15 +1,11 @@
 /** Which addresses of a subnet a client may have, and on which terms. */
+import { classesIn } from '../classes.ts'
 import { clientKey4, hostname4 } from './client.ts'
-import type { ClientClass4, ClassRules, Dhcp4, Lifetimes, Pool4, Reservation4, Subnet4 } from '../config/model.ts'
+import type { ClientClass4, Dhcp4, Lifetimes, Pool4, Reservation4, Subnet4 } from '../config/model.ts'
 import type { Relay, Terms } from '../../domain/lease.ts'
 import type { Exchange4 } from './exchange.ts'
-import { classesOf } from './fill-options.ts'
 import { leaseTime } from './option-access.ts'
 import { subnetContains } from './subnets.ts'
-
-/** Whether a client of these classes is let into a pool or subnet. */
-export const admits = (rules: ClassRules, classes: ReadonlySet<string>): boolean =>
-  rules.clientClasses.length === 0 || rules.clientClasses.some((name) => classes.has(name))
 
 /** The pool of a subnet that an address lies in. */
 export const poolOf = (subnet: Subnet4, address: number): Pool4 | undefined =>
@@ -32,7 +28,9 @@ export interface Place4 {
 
 /** How long an offer holds its address, and whether it is recorded: as the first class says that has a word, else the subnet. */
 export const offerTerms4 = (config: Dhcp4, { subnet, classes }: Place4): { lifetimeSec: number; record: boolean } => {
-  const ofClass = classesOf(config, classes).find((each) => each.offerLifetimeSec !== undefined)?.offerLifetimeSec
+  const ofClass = classesIn(config.classes, classes).find(
+    (each) => each.offerLifetimeSec !== undefined,
+  )?.offerLifetimeSec
   if (ofClass === undefined) return { lifetimeSec: subnet.offerLifetimeSec, record: subnet.recordOffers }
   return ofClass === 0 ? { lifetimeSec: MEMORY_OFFER_SEC, record: false } : { lifetimeSec: ofClass, record: true }
 }
@@ -61,7 +59,7 @@ export const terms4 = (
   const { client, packet } = exchange
   const { hostnameRules } = subnet
   const hostname = hostnameRules === undefined ? client.hostname : hostname4(packet, hostnameRules)
-  const bounds = lifetimesOf(classesOf(config, classes), subnet)
+  const bounds = lifetimesOf(classesIn(config.classes, classes), subnet)
   const asked = leaseTime(packet)
   const wanted = asked === undefined ? bounds.default : Math.min(Math.max(asked, bounds.min), bounds.max)
   return {

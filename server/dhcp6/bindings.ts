@@ -8,15 +8,17 @@ import type { Instant } from '../../domain/instant.ts'
 import type { ClientKey, Lease, LeaseEvent, LeaseState } from '../../domain/lease.ts'
 import type { StreamName } from '../../domain/stream.ts'
 import type { ClassRules, Dhcp6, Reservation6, Subnet6 } from '../config/model.ts'
+import { admits, classesIn } from '../classes.ts'
 import { grantKnown } from '../grant-known.ts'
 import type { Answer, Failure, Ledger } from '../ledger.ts'
+import { leaseIn, NOT_OWN, OWN_RANK, reuseSecOf } from '../own-leases.ts'
 import type { Replica } from '../replica.ts'
 import type { Space, Spaces } from '../spaces.ts'
 import { supersede } from '../supersede.ts'
+import { classifyAdditional6 } from './classify.ts'
 import { clientKey6 } from './client.ts'
 import type { Exchange6 } from './exchange.ts'
-import { classesOf6 } from './fill-options.ts'
-import { admits6, indexReservedStreams, placeOf6, reservedStreams, terms6 } from './places.ts'
+import { indexReservedStreams, placeOf6, reservedStreams, terms6 } from './places.ts'
 import type { IaKind, Place6, Wish } from './places.ts'
 
 /** What an IA asks for: the addresses or prefixes that it lists, as streams, with the lifetimes it would like. */
@@ -128,7 +130,7 @@ export class Bindings {
       const place = placeOf6(exchange, stream, this.#owners)
       if (place === undefined || !isOpen(taken, stream, ia)) continue
       const terms = this.#terms(exchange, place, ia.iaid, wish)
-      const reuseSec = reuseOf(place.subnet, terms.validLifetimeSec)
+      const reuseSec = reuseSecOf(place.subnet.cache, terms.validLifetimeSec)
       const answer = await this.#options.ledger.execute(stream, { type: 'Renew', terms, reuseSec })
       if (E.isRight(answer)) {
         taken.set(stream, ia)
@@ -229,7 +231,7 @@ export class Bindings {
       if (place !== undefined) yield { place, wish: wished }
     }
     for (const subnet of exchange.subnets) {
-      if (!admits6(subnet, exchange.classes)) continue
+      if (!admits(subnet, exchange.classes)) continue
       let circles = false
       for (let attempt = 0; attempt < SEARCHES_MAX; attempt++) {
         const stream = this.#search(exchange, ia, subnet, circles)
@@ -257,7 +259,7 @@ export class Bindings {
     const pools: ReadonlyArray<ClassRules> = ia.kind === 'na' ? subnet.pools : subnet.pdPools
     const open = this.#options.spaces.of(CATEGORY[ia.kind], subnet.id).filter((_, i) => {
       const pool = pools[i]
-      return pool !== undefined && admits6(pool, exchange.classes)
+      return pool !== undefined && admits(pool, exchange.classes)
     })
     const fitting = open.filter((space) => space.prefixLength === ia.lengthWished)
     const allocator = anywhere ? 'random' : ia.kind === 'na' ? subnet.allocator : subnet.pdAllocator
@@ -273,7 +275,7 @@ export class Bindings {
     if (reservedStreams(reservation, ia.kind).length > 0) return true
     return subnets.some((subnet) => {
       const pools: ReadonlyArray<ClassRules> = ia.kind === 'na' ? subnet.pools : subnet.pdPools
-      return admits6(subnet, classes) && pools.some((pool) => admits6(pool, classes))
+      return admits(subnet, classes) && pools.some((pool) => admits(pool, classes))
     })
   }
 
@@ -299,7 +301,7 @@ export class Bindings {
         const lease = leaseIn(replica.effective(stream))
         return stream.startsWith(prefix) && lease !== undefined && onLink.has(lease.subnetId)
       })
-      .filter((stream) => OWN_RANK[replica.effective(stream).status] < 9)
+      .filter((stream) => OWN_RANK[replica.effective(stream).status] < NOT_OWN)
       .sort((a, b) => OWN_RANK[replica.effective(a).status] - OWN_RANK[replica.effective(b).status])
   }
 
@@ -349,7 +351,8 @@ export class Bindings {
     const { config, replica } = this.#options
     const before = leaseIn(replica.get(place.stream).state)
     const relayBefore = before?.holder === clientKey6(exchange.client, iaid) ? before.relay : undefined
-    return terms6(exchange, classesOf6(config, exchange), place, iaid, wish, relayBefore)
+    const names = classifyAdditional6(config, exchange, exchange.classes, [place.subnet, place.pool])
+    return terms6(exchange, classesIn(config.classes, names), place, iaid, wish, relayBefore)
   }
 }
 
@@ -358,23 +361,5 @@ const isOpen = (taken: Taken, stream: StreamName, ia: IaRequest): boolean => {
   return owner === undefined || (owner.iaid === ia.iaid && owner.kind === ia.kind)
 }
 
-const reuseOf = (subnet: Subnet6, validSec: number): number => {
-  const share = validSec === INFINITE_SEC ? 0 : Math.floor(validSec * subnet.cache.threshold)
-  return Math.min(share, subnet.cache.maxAgeSec ?? share)
-}
-
 const isFailure = (reason: { readonly _tag: string }): reason is Failure =>
   reason._tag === 'Unavailable' || reason._tag === 'Overloaded' || reason._tag === 'Contended'
-
-const leaseIn = (state: LeaseState): Lease | undefined => (state.status === 'vacant' ? undefined : state.lease)
-
-/** Which of an IA's former leases to offer first; 9 is not at all. */
-const OWN_RANK: Readonly<Record<LeaseState['status'], number>> = {
-  bound: 0,
-  offered: 1,
-  expired: 2,
-  released: 3,
-  revoked: 9,
-  declined: 9,
-  vacant: 9,
-}

@@ -12,6 +12,10 @@ export interface Arrival6 {
   readonly sourcePort: number
   /** Interface, where the socket is bound to one. */
   readonly interfaceName: string | undefined
+  /** Textual address that it was sent to, where the socket listens on one. */
+  readonly localAddress?: string
+  /** Length of the datagram. */
+  readonly octets?: number
 }
 
 /** Who sent the message. Octet strings are lower-case hex. */
@@ -53,6 +57,8 @@ export interface Reply6 {
   readonly configured: boolean
   /** Options of the pool of the first lease, which stand above those of the subnet. */
   readonly poolOptions: OptionSet | undefined
+  /** Classes of the client, those included that only count once its places are known. */
+  readonly classes: ReadonlySet<string>
 }
 
 /** Why a message gets no reply; each is a counter. */

@@ -1,5 +1,7 @@
 /** The configured options of a DHCPv6 reply: which are sent, and whose value counts. */
-import type { ClientClass6, Dhcp6, OptionSet, OptionValue } from '../config/model.ts'
+import { classesIn } from '../classes.ts'
+import type { Dhcp6, OptionSet, OptionValue } from '../config/model.ts'
+import { valueIn } from '../options/scopes.ts'
 import { Writer } from '../wire/writer.ts'
 import type { Exchange6, Reply6 } from './exchange.ts'
 import { requestedOptions } from './option-access.ts'
@@ -23,10 +25,6 @@ const OWN: ReadonlySet<number> = new Set([
   OPTION6.pdExclude,
 ])
 
-/** The configured classes that the client is in, in the order of the configuration. */
-export const classesOf6 = (config: Dhcp6, exchange: Exchange6): ClientClass6[] =>
-  config.classes.filter(({ name }) => exchange.classes.has(name))
-
 /**
  * What the client asked for, in its order, and what is sent regardless (RFC 8415 §18.3.9, §18.3.10). Scopes in Kea's
  * precedence: reservation, pool of the first lease, subnet and network, classes in the order of the configuration, global.
@@ -38,7 +36,7 @@ export const fillOptions6 = (config: Dhcp6, reply: Reply6, poolOptions: OptionSe
   if (exchange.reservation !== undefined) scopes.push(exchange.reservation.options)
   const ofLink = poolOptions ?? subnet?.options
   if (ofLink !== undefined) scopes.push(ofLink)
-  for (const one of classesOf6(config, exchange)) scopes.push(one.options)
+  for (const one of classesIn(config.classes, reply.classes)) scopes.push(one.options)
   scopes.push(config.options)
   const options = new Map<number, Uint8Array>()
   const add = (code: number): void => {
@@ -52,17 +50,6 @@ export const fillOptions6 = (config: Dhcp6, reply: Reply6, poolOptions: OptionSe
   addVendor(options, scopes, exchange)
   addRelaySupplied(options, config, exchange)
   return [...options].map(([code, data]) => ({ code, data }))
-}
-
-const valueIn = (scopes: ReadonlyArray<OptionSet>, code: number): OptionValue | undefined => {
-  let nearest: OptionValue | undefined
-  for (const scope of scopes) {
-    const value = scope.standard.get(code)
-    // As in Kea, never-send in any scope is final, also where a nearer one does not say it.
-    if (value?.neverSend) return undefined
-    nearest ??= value
-  }
-  return nearest
 }
 
 /** Vendor options of the first enterprise that the client named in its vendor class or vendor options (RFC 8415 §21.17). */

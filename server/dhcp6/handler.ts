@@ -138,7 +138,7 @@ export class Handler6 {
     const client = readClient6(packet, arrival, config.macSources)
     const subnets = this.#subnets.select(packet.relays, arrival)
     const reservation = this.#reservations(subnets, client)
-    const classes = classify6(config, { packet, reservation, subnet: subnets[0] })
+    const classes = classify6(config, { packet, arrival }, reservation)
     if (classes.has('DROP')) return 'classDrop'
     return { packet, arrival, client, subnets, iaNas, iaPds, classes, reservation }
   }

@@ -87,9 +87,17 @@ const openAt = (
 }
 
 const connect = (socket: DatagramSocket, { receive }: Listen6Options): void => {
-  const { interfaceName } = socket.local
+  const { interfaceName, address } = socket.local
+  const local = address === '::' ? {} : { localAddress: address }
   const send: Send6 = (bytes, to) => socket.send(bytes, to)
   socket.onDatagram((bytes, from) => {
-    receive(bytes, { sourceAddress: from.address, sourcePort: from.port, interfaceName }, send)
+    const arrival = {
+      sourceAddress: from.address,
+      sourcePort: from.port,
+      interfaceName,
+      ...local,
+      octets: bytes.length,
+    }
+    receive(bytes, arrival, send)
   })
 }

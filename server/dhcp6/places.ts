@@ -4,16 +4,8 @@ import { ip6Last } from '../../domain/address.ts'
 import type { Relay, Terms } from '../../domain/lease.ts'
 import { lease6Stream, parseStream, prefix6Stream } from '../../domain/stream.ts'
 import type { Resource, StreamName } from '../../domain/stream.ts'
-import type {
-  ClassRules,
-  ClientClass6,
-  Dhcp6,
-  Lifetimes,
-  PdPool,
-  Pool6,
-  Reservation6,
-  Subnet6,
-} from '../config/model.ts'
+import type { ClientClass6, Dhcp6, Lifetimes, PdPool, Pool6, Reservation6, Subnet6 } from '../config/model.ts'
+import { admits } from '../classes.ts'
 import { clientKey6, hostname6 } from './client.ts'
 import type { Exchange6 } from './exchange.ts'
 import { subnetContains6 } from './subnets.ts'
@@ -28,10 +20,6 @@ export interface Place6 {
   readonly subnet: Subnet6
   readonly pool: Pool6 | PdPool | undefined
 }
-
-/** Whether a client of these classes is let into a pool or subnet. */
-export const admits6 = (rules: ClassRules, classes: ReadonlySet<string>): boolean =>
-  rules.clientClasses.length === 0 || rules.clientClasses.some((name) => classes.has(name))
 
 /** The streams of a client's reservation. */
 export const reservedStreams = (reservation: Reservation6 | undefined, kind: IaKind): StreamName[] => {
@@ -67,9 +55,9 @@ export const placeOf6 = (
   const own = exchange.reservation !== undefined && reservedFor.includes(exchange.reservation)
   if (reservedFor.length > 0 && !own) return undefined
   for (const subnet of exchange.subnets) {
-    if (!admits6(subnet, exchange.classes)) continue
+    if (!admits(subnet, exchange.classes)) continue
     const pool = poolIn(subnet, resource)
-    if (pool !== undefined && (own || admits6(pool, exchange.classes))) return { stream, resource, subnet, pool }
+    if (pool !== undefined && (own || admits(pool, exchange.classes))) return { stream, resource, subnet, pool }
     if (own && belongs(subnet, resource)) return { stream, resource, subnet, pool: undefined }
   }
   return undefined

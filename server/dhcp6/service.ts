@@ -7,13 +7,16 @@ import * as O from 'fp-ts/lib/Option.js'
 import { ip6Bytes, ip6FromBytes } from '../../domain/address.ts'
 import { lease6Stream, parseStream, prefix6Stream } from '../../domain/stream.ts'
 import type { StreamName } from '../../domain/stream.ts'
-import type { PdPool, Timers } from '../config/model.ts'
+import { admits } from '../classes.ts'
+import type { ClassRules, PdPool, Subnet6, Timers } from '../config/model.ts'
 import type { Failure } from '../ledger.ts'
 import type { Logger } from '../logger.ts'
+import { dropForFailure } from '../own-leases.ts'
 import { teeTimes } from '../tee-times.ts'
+import { classifyAdditional6 } from './classify.ts'
 import { Bindings, listedBy } from './bindings.ts'
 import type { BindingsOptions, Grant6, IaOutcome, IaRequest, Taken } from './bindings.ts'
-import type { Drop6, Exchange6, Reply6, Verdict6 } from './exchange.ts'
+import type { Exchange6, Reply6, Verdict6 } from './exchange.ts'
 import { encodeExclude, hasOption, requestedOptions } from './option-access.ts'
 import type { IaNa, IaPd, Status6 } from './option-access.ts'
 import { MESSAGE6, OPTION6, STATUS6 } from './option-codes.ts'
@@ -58,7 +61,7 @@ export class Service6 {
       case MESSAGE6.decline:
         return this.#end(exchange, 'Decline')
       default:
-        return { reply: makeReply(exchange, MESSAGE6.reply, { subnet: exchange.subnets[0], configured: true }) }
+        return this.#inform(exchange)
     }
   }
 
@@ -67,7 +70,7 @@ export class Service6 {
    * Advertise all the same, so that the client goes on to listen to other servers.
    */
   #solicit(exchange: Exchange6): Promise<Verdict6> {
-    const commits = exchange.subnets[0]?.rapidCommit && hasOption(exchange.packet.options, OPTION6.rapidCommit)
+    const commits = ownSubnet(exchange)?.rapidCommit && hasOption(exchange.packet.options, OPTION6.rapidCommit)
     const act: Act = commits
       ? (ia, taken) => this.#bindings.claim(exchange, ia, taken)
       : (ia, taken) => this.#bindings.offer(exchange, ia, taken)
@@ -82,16 +85,31 @@ export class Service6 {
     const taken = listedBy([...nas, ...pds])
     const outcomes = await Promise.all([...nas, ...pds].map((ia) => act(ia, taken)))
     const failed = outcomes.find((outcome) => outcome._tag === 'Failed')
-    if (failed !== undefined) return { drop: dropFor(failed.failure) }
+    if (failed !== undefined) return { drop: dropForFailure(failed.failure) }
     const granted = outcomes.flatMap((outcome) => (outcome._tag === 'Granted' ? [outcome.grant] : []))
-    const times = iaTimes(granted, exchange.subnets[0]?.timers)
+    const times = iaTimes(granted, granted[0]?.place.subnet.timers)
     const iaNas = nas.map((ia, i) => naReply(exchange, ia, outcomes[i] as IaOutcome, times))
     const iaPds = pds.map((ia, i) => pdReply(exchange, ia, outcomes[nas.length + i] as IaOutcome, times))
-    const subnet = granted[0]?.place.subnet ?? exchange.subnets[0]
+    const subnet = granted[0]?.place.subnet ?? ownSubnet(exchange)
     const poolOptions = granted[0]?.place.pool?.options
+    const classes = this.#classesAt(
+      exchange,
+      granted.length === 0 ? [subnet] : granted.flatMap(({ place }) => [place.subnet, place.pool]),
+    )
     const committed = rapidCommit && granted.length > 0
-    const parts = { subnet, iaNas, iaPds, rapidCommit: committed, configured: true, poolOptions }
+    const parts = { subnet, iaNas, iaPds, rapidCommit: committed, configured: true, poolOptions, classes }
     return { reply: makeReply(exchange, rapidCommit && !committed ? MESSAGE6.advertise : messageType, parts) }
+  }
+
+  /** §18.3.6: what the client's link has to tell. */
+  #inform(exchange: Exchange6): Verdict6 {
+    const subnet = ownSubnet(exchange)
+    const classes = this.#classesAt(exchange, [subnet])
+    return { reply: makeReply(exchange, MESSAGE6.reply, { subnet, classes, configured: true }) }
+  }
+
+  #classesAt(exchange: Exchange6, scopes: ReadonlyArray<ClassRules | undefined>): ReadonlySet<string> {
+    return classifyAdditional6(this.#options.config, exchange, exchange.classes, scopes)
   }
 
   /** §18.3.3: whether the addresses fit the link; silence when there are none, or the link is not known. */
@@ -112,7 +130,7 @@ export class Service6 {
     const pds = how === 'Release' ? exchange.iaPds.map(pdRequest) : []
     const ended = await Promise.all([...nas, ...pds].map((ia) => this.#bindings.end(exchange, ia, how)))
     const failed = ended.find(E.isLeft)
-    if (failed !== undefined) return { drop: dropFor(failed.left) }
+    if (failed !== undefined) return { drop: dropForFailure(failed.left) }
     const nothingHeld = ended.map((one) => E.isRight(one) && ![...one.right.values()].some(Boolean))
     if (how === 'Decline') this.#warnDeclined(exchange, ended)
     const unknown = (ia: IaRequest, i: number) => (nothingHeld[i] ? [emptyIa(ia.iaid, NO_BINDING)] : [])
@@ -141,6 +159,10 @@ export class Service6 {
   }
 }
 
+/** The first subnet of the link that lets the client in: what it is told comes from there when it has no lease. */
+const ownSubnet = ({ subnets, classes }: Exchange6): Subnet6 | undefined =>
+  subnets.find((subnet) => admits(subnet, classes))
+
 const makeReply = (
   exchange: Exchange6,
   messageType: number,
@@ -153,6 +175,7 @@ const makeReply = (
   status: undefined,
   rapidCommit: false,
   poolOptions: undefined,
+  classes: exchange.classes,
   ...parts,
 })
 
@@ -249,15 +272,4 @@ const excludeOf = (exchange: Exchange6, grant: Grant6, length: number): Uint8Arr
   const reserved = exchange.reservation?.prefixes.find(({ prefix }) => prefix === resource.address)?.excluded
   const excluded = reserved ?? (pool !== undefined && 'excluded' in pool ? (pool as PdPool).excluded : undefined)
   return excluded === undefined ? undefined : encodeExclude(excluded.prefix, excluded.length, length)
-}
-
-const dropFor = (failure: Failure): Drop6 => {
-  switch (failure._tag) {
-    case 'Unavailable':
-      return 'storeUnavailable'
-    case 'Overloaded':
-      return 'overloaded'
-    case 'Contended':
-      return 'contended'
-  }
 }
