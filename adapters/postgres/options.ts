@@ -25,6 +25,8 @@ export interface PostgresOptions {
   readonly statementTimeoutMs?: number | undefined
   /** How long to stay with another host before the preferred one is tried again. Default 5,000. */
   readonly preferAgainMs?: number | undefined
+  /** Server settings of each connection. */
+  readonly settings?: Readonly<Record<string, string>> | undefined
 }
 
 export const CONNECT_TIMEOUT_MS = 1_000

@@ -150,7 +150,7 @@ const makeConnection = (options: PostgresOptions, host: PostgresHost, events: Se
     max_lifetime: null,
     onnotice: () => undefined,
     onnotify: (channel: string, payload: string) => events.onNotify?.(channel, payload),
-    connection: { application_name: 'lease-ledger', statement_timeout: statementMs },
+    connection: { application_name: 'lease-ledger', statement_timeout: statementMs, ...options.settings },
   }
   const connection: Connection = {
     sql: postgres(driverOptions as unknown as postgres.Options<{}>),
