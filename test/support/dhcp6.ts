@@ -60,6 +60,8 @@ export interface Said {
   readonly link?: string | null
   /** Options of the relay. */
   readonly relayOptions?: ReadonlyArray<Option6>
+  /** Where it comes in, as far as that is not as usual. */
+  readonly arrival?: Partial<Arrival6>
 }
 
 /** What an IA of an answer says: valid lifetimes by address or prefix, and the status if there is one. */
@@ -199,9 +201,12 @@ export const makeServer6 = (config: Dhcp6, store: MemoryLedger, now: () => numbe
     packetAgeMsMax: 10_000,
     answers: () => true,
   })
-  const take = async (bytes: Uint8Array): Promise<[Uint8Array, Destination6] | undefined> => {
+  const take = async (
+    bytes: Uint8Array,
+    arrival: Partial<Arrival6> = {},
+  ): Promise<[Uint8Array, Destination6] | undefined> => {
     let sent: [Uint8Array, Destination6] | undefined
-    handler.handle(bytes, ARRIVAL, (reply, to) => {
+    handler.handle(bytes, { ...ARRIVAL, octets: bytes.length, ...arrival }, (reply, to) => {
       sent = [reply, to]
     })
     const deadline = performance.now() + 5000
@@ -218,7 +223,7 @@ export const makeServer6 = (config: Dhcp6, store: MemoryLedger, now: () => numbe
     counters,
     exchange: async (bytes) => (await take(bytes))?.[0],
     ask: async (said) => {
-      const sent = await take(say(said))
+      const sent = await take(say(said), said.arrival)
       return sent === undefined ? undefined : hear(...sent)
     },
   }
