@@ -14,10 +14,18 @@ import { makeLink } from './link.ts'
 import { hostText } from './options.ts'
 import type { PostgresOptions } from './options.ts'
 
+/** The settings that are looked at. */
+export const CHECKED_SETTINGS = [
+  'fsync',
+  'full_page_writes',
+  'synchronous_commit',
+  'synchronous_standby_names',
+] as const
+
 const SETTINGS = `
 SELECT name, setting
 FROM pg_settings
-WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'synchronous_standby_names')`
+WHERE name IN (${CHECKED_SETTINGS.map((name) => `'${name}'`).join(', ')})`
 
 const STANDBYS = `
 SELECT count(*)::text

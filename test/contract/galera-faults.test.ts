@@ -223,13 +223,23 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
     await store.close()
   }, 60_000)
 
-  it('is content with the settings that the cluster was started with, and warns of relaxed flushing', async () => {
+  it('is content with the settings that the cluster was started with, and warns of worse ones', async () => {
     const options = await optionsFrom(0)
     await (await must(openMysql(options, 'alpha'))).close()
     expect(await must(checkMysqlSettings(options))).toEqual([])
-    await cluster.nodes[0]?.query('SET GLOBAL innodb_flush_log_at_trx_commit = 2')
-    expect(await must(checkMysqlSettings(options))).toMatchObject([expect.stringContaining('innodb_flush_log')])
-    await cluster.nodes[0]?.query('SET GLOBAL innodb_flush_log_at_trx_commit = 1')
+    for (const [setting, bad, good, sentence] of [
+      ['innodb_flush_log_at_trx_commit', '2', '1', 'innodb_flush_log_at_trx_commit is 2'],
+      ['wsrep_dirty_reads', 'ON', 'OFF', 'wsrep_dirty_reads is on'],
+      ['wsrep_OSU_method', "'RSU'", "'TOI'", 'wsrep_OSU_method is RSU'],
+      ['wsrep_provider_options', "'pc.ignore_sb=true'", "'pc.ignore_sb=false'", 'pc.ignore_sb is on'],
+      ['wsrep_provider_options', "'pc.ignore_quorum=true'", "'pc.ignore_quorum=false'", 'pc.ignore_quorum is on'],
+    ]) {
+      await cluster.nodes[0]?.query(`SET GLOBAL ${setting} = ${bad}`)
+      const warnings = await must(checkMysqlSettings(options))
+      await cluster.nodes[0]?.query(`SET GLOBAL ${setting} = ${good}`)
+      expect(warnings).toMatchObject([expect.stringContaining(sentence ?? '')])
+    }
+    expect(await must(checkMysqlSettings(options))).toEqual([])
   })
 
   it('writes once when the node is frozen with the batch on its way', async () => {

@@ -1,10 +1,14 @@
 /** What is said of settings that lose confirmed leases, and that nothing is said of good ones. */
 import { describe, expect, it } from 'vitest'
-import { warningsOf as mysqlWarnings } from '../../adapters/mysql/settings.ts'
-import { warningsOf as postgresWarnings } from '../../adapters/postgres/settings.ts'
+import { readFileSync } from 'node:fs'
+import { CHECKED_SETTINGS as MYSQL_CHECKED, warningsOf as mysqlWarnings } from '../../adapters/mysql/settings.ts'
+import {
+  CHECKED_SETTINGS as POSTGRES_CHECKED,
+  warningsOf as postgresWarnings,
+} from '../../adapters/postgres/settings.ts'
 
-const mysql = (settings: Readonly<Record<string, string>>, clusterSize = 0, triggers = 2) =>
-  mysqlWarnings({ variables: new Map(Object.entries(settings)), clusterSize, triggers })
+const mysql = (settings: Readonly<Record<string, string>>, clusterSize = 0, triggers = 2, replicas = 0) =>
+  mysqlWarnings({ variables: new Map(Object.entries(settings)), clusterSize, triggers, replicas })
 
 describe('settings of MySQL', () => {
   const good = { innodb_flush_log_at_trx_commit: '1', sync_binlog: '1', log_bin: 'ON', innodb_doublewrite: 'ON' }
@@ -26,11 +30,27 @@ describe('settings of MySQL', () => {
     [galera, 1, /has one node/],
     [{ ...galera, wsrep_dirty_reads: 'ON' }, 3, /wsrep_dirty_reads is on/],
     [{ ...galera, wsrep_provider_options: 'pc.ignore_sb = true; x = y' }, 3, /pc\.ignore_sb is on/],
+    [{ ...galera, wsrep_osu_method: 'RSU' }, 3, /wsrep_OSU_method is RSU/],
     [{ ...galera, wsrep_provider_options: 'pc.ignore_quorum=yes' }, 3, /pc\.ignore_quorum is on/],
   ] as const)('are remarked upon: %j of %i nodes', (settings, nodes, sentence) => {
     const warnings = mysql(settings, nodes)
     expect(warnings).toHaveLength(1)
     expect(warnings[0]).toMatch(sentence)
+  })
+
+  it('say what a replica that is promoted may lack', () => {
+    const semiSync = { ...good, rpl_semi_sync_master_enabled: 'ON', rpl_semi_sync_master_wait_point: 'AFTER_SYNC' }
+    expect(mysql(good, 0, 2, 1)).toMatchObject([expect.stringMatching(/^there are replicas and rpl_semi_sync_master/)])
+    expect(mysql(semiSync, 0, 2, 1)).toEqual([])
+    expect(mysql({ ...semiSync, rpl_semi_sync_master_wait_point: 'AFTER_COMMIT' }, 0, 2, 1)).toMatchObject([
+      expect.stringContaining('rpl_semi_sync_master_wait_point is AFTER_COMMIT'),
+    ])
+    const source = { ...good, rpl_semi_sync_source_enabled: 'ON', rpl_semi_sync_source_wait_point: 'AFTER_COMMIT' }
+    expect(mysql(source, 0, 2, 1)).toMatchObject([expect.stringContaining('rpl_semi_sync_source_wait_point')])
+    expect(mysql(galera, 3, 2, 1)).toEqual([]) // replicas of a cluster are not what takes over
+    const group = { ...good, group_replication_consistency: 'EVENTUAL' }
+    expect(mysql(group, 0, 2, 2)).toMatchObject([expect.stringContaining('group_replication_consistency is EVENTUAL')])
+    expect(mysql({ ...group, group_replication_consistency: 'BEFORE_ON_PRIMARY_FAILOVER' }, 0, 2, 2)).toEqual([])
   })
 
   it('include the triggers that protect the events', () => {
@@ -60,5 +80,19 @@ describe('settings of PostgreSQL', () => {
     const warnings = postgres(settings, standbys)
     expect(warnings).toHaveLength(1)
     expect(warnings[0]).toMatch(sentence)
+  })
+})
+
+describe('the documentation of settings', () => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+  const section = /### A database that keeps what it confirmed\n([\s\S]*?)\n##/.exec(readme)?.[1] ?? ''
+  /** The names in the first column of the table, in lower case. */
+  const named = [...section.matchAll(/^\| (`[^|]+) +\|/gm)].flatMap(([, cell]) =>
+    [...(cell ?? '').matchAll(/`([a-z_.]+)/gi)].map(([, name]) => String(name).toLowerCase()),
+  )
+
+  it('names what is checked at the start, and nothing else', () => {
+    const options = ['pc.ignore_sb', 'pc.ignore_quorum']
+    expect(named.toSorted()).toEqual([...POSTGRES_CHECKED, ...MYSQL_CHECKED, ...options].toSorted())
   })
 })
