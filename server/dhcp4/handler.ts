@@ -4,15 +4,14 @@
  */
 import * as E from 'fp-ts/lib/Either.js'
 import { ip4FromBytes } from '../../domain/address.ts'
-import type { Instant } from '../../domain/instant.ts'
 import { admits } from '../classes.ts'
 import type { Dhcp4 } from '../config/model.ts'
-import type { Counters } from '../counters.ts'
-import type { Logger } from '../logger.ts'
+import { counterNames, Exchanges } from '../exchanges.ts'
+import type { ExchangeOptions } from '../exchanges.ts'
 import { classify4, indexClientReservations4 } from './classify.ts'
 import type { ReservationIndex4 } from './classify.ts'
 import { readClient4 } from './client.ts'
-import type { Arrival4, Drop4, Exchange4, Verdict4 } from './exchange.ts'
+import type { Arrival4, Drop4, Exchange4, Reply4, Verdict4 } from './exchange.ts'
 import { messageType } from './option-access.ts'
 import { BOOT_OP, MESSAGE_TYPE, OPTION4 } from './option-codes.ts'
 import { decodeRelayAgent, serverIdOverride } from './option-relay.ts'
@@ -29,17 +28,10 @@ import type { SubnetIndex4 } from './subnets.ts'
 export type Send4 = (bytes: Uint8Array, to: Destination4) => void
 
 /** What a handler is made of. */
-export interface Handler4Options {
+export interface Handler4Options extends ExchangeOptions {
   readonly config: Dhcp4
   readonly service: Service4
   readonly ports: Ports4
-  readonly now: () => Instant
-  readonly counters: Counters
-  readonly log: Logger
-  /** Exchanges that wait for the ledger; beyond three quarters of it DISCOVERs are dropped, beyond it everything. */
-  readonly queueMax: number
-  /** A reply that took longer is not sent: the client has asked again. ms. */
-  readonly packetAgeMsMax: number
   /** Whether this server answers the client at all, when servers share the load. */
   readonly answers: (packet: Packet4) => boolean
 }
@@ -50,10 +42,11 @@ export class Handler4 {
   readonly #subnets: SubnetIndex4
   readonly #reservations: ReservationIndex4
   readonly #configuredServerId: number | undefined
-  #waiting = 0
+  readonly #exchanges: Exchanges<Verdict4>
 
   constructor(options: Handler4Options) {
     this.#options = options
+    this.#exchanges = new Exchanges('dhcp4', options)
     this.#subnets = indexSubnets4(options.config)
     this.#reservations = indexClientReservations4(options.config)
     const identifier = options.config.options.standard.get(OPTION4.serverIdentifier)?.bytes
@@ -62,7 +55,7 @@ export class Handler4 {
 
   /** Exchanges that wait for the ledger. */
   get waiting(): number {
-    return this.#waiting
+    return this.#exchanges.waiting
   }
 
   /** Takes one datagram. The octets must not change until the exchange is over. */
@@ -73,74 +66,24 @@ export class Handler4 {
       counters.add(`dhcp4.malformed.${decoded.left._tag}`)
       return
     }
-    try {
-      this.#process(decoded.right, arrival, send)
-    } catch (error) {
-      this.#defect(error, 'a packet hit a defect')
-    }
+    this.#exchanges.guard(() => this.#process(decoded.right, arrival, send))
   }
 
   #process(packet: Packet4, arrival: Arrival4, send: Send4): void {
-    const { counters, service, now } = this.#options
+    const { counters, service } = this.#options
     const exchange = this.#prepare(packet, arrival)
     if (typeof exchange === 'string') {
-      counters.add(`dhcp4.drop.${exchange}`)
+      this.#exchanges.drop(exchange)
       return
     }
-    counters.add(RECEIVED[exchange.messageType] ?? 'dhcp4.received.other')
-    const drop = this.#overload(exchange)
-    if (drop !== undefined) {
-      counters.add(`dhcp4.drop.${drop}`)
-      return
-    }
-    const verdict = service.handle(exchange)
-    if (!(verdict instanceof Promise)) {
-      this.#conclude(verdict, send)
-      return
-    }
-    const began = now()
-    this.#waiting++
-    verdict.then(
-      (settled) => {
-        this.#waiting--
-        const late = now() - began > this.#options.packetAgeMsMax && 'reply' in settled
-        this.#concludeSafely(late ? { drop: 'tooLate' } : settled, send)
-      },
-      (error: unknown) => {
-        this.#waiting--
-        this.#defect(error, 'an exchange hit a defect')
-      },
-    )
+    const { messageType: type } = exchange
+    counters.add(RECEIVED[type] ?? 'dhcp4.received.other')
+    if (this.#exchanges.isFull(type === MESSAGE_TYPE.discover)) this.#exchanges.drop('overloaded')
+    else this.#exchanges.settle(service.handle(exchange), ({ reply }) => this.#reply(reply, send))
   }
 
-  #concludeSafely(verdict: Verdict4, send: Send4): void {
-    try {
-      this.#conclude(verdict, send)
-    } catch (error) {
-      this.#defect(error, 'a reply hit a defect')
-    }
-  }
-
-  /** A defect of ours must not let one packet stop the service for all; it is loud in the log. */
-  #defect(error: unknown, what: string): void {
-    this.#options.counters.add('dhcp4.drop.defect')
-    const stack = error instanceof Error ? error.stack : undefined
-    this.#options.log.error({ error: String(error), stack }, what)
-  }
-
-  #overload(exchange: Exchange4): Drop4 | undefined {
-    const { queueMax } = this.#options
-    const first = exchange.messageType === MESSAGE_TYPE.discover
-    return this.#waiting >= (first ? (queueMax * 3) / 4 : queueMax) ? 'overloaded' : undefined
-  }
-
-  #conclude(verdict: Verdict4, send: Send4): void {
+  #reply(reply: Reply4, send: Send4): void {
     const { config, counters, ports } = this.#options
-    if ('drop' in verdict) {
-      counters.add(`dhcp4.drop.${verdict.drop}`)
-      return
-    }
-    const { reply } = verdict
     counters.add(SENT[reply.messageType] ?? 'dhcp4.sent.other')
     const onDropped = (): void => counters.add('dhcp4.optionWithoutRoom')
     send(encodeReply4(config, reply, onDropped), destination4(reply, ports))
@@ -182,9 +125,5 @@ const relayAgent = (packet: Packet4): RelayAgent | undefined | null => {
   return option === undefined ? undefined : decodeRelayAgent(option)
 }
 
-/** The names of the counters by message type, made once: a text that is put together must be hashed at each look-up. */
-const countersOf = (direction: string): Readonly<Record<number, string>> =>
-  Object.fromEntries(Object.entries(MESSAGE_TYPE).map(([name, code]) => [code, `dhcp4.${direction}.${name}`]))
-
-const RECEIVED = countersOf('received')
-const SENT = countersOf('sent')
+const RECEIVED = counterNames('dhcp4.received', MESSAGE_TYPE)
+const SENT = counterNames('dhcp4.sent', MESSAGE_TYPE)

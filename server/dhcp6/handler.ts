@@ -3,14 +3,13 @@
  * of the steps is the policy. Whatever cannot be answered is counted by reason and dropped; nothing throws.
  */
 import * as E from 'fp-ts/lib/Either.js'
-import type { Instant } from '../../domain/instant.ts'
 import type { Dhcp6 } from '../config/model.ts'
-import type { Counters } from '../counters.ts'
-import type { Logger } from '../logger.ts'
+import { counterNames, Exchanges } from '../exchanges.ts'
+import type { ExchangeOptions } from '../exchanges.ts'
 import { classify6, indexClientReservations6 } from './classify.ts'
 import type { ReservationIndex6 } from './classify.ts'
 import { readClient6 } from './client.ts'
-import type { Arrival6, Drop6, Exchange6, Verdict6 } from './exchange.ts'
+import type { Arrival6, Drop6, Exchange6, Reply6, Verdict6 } from './exchange.ts'
 import { iaNasOf, iaPdsOf, serverDuid } from './option-access.ts'
 import { MESSAGE6 } from './option-codes.ts'
 import { validate6 } from './packet-validate.ts'
@@ -26,18 +25,11 @@ import type { SubnetIndex6 } from './subnets.ts'
 export type Send6 = (bytes: Uint8Array, to: Destination6) => void
 
 /** What a handler is made of. */
-export interface Handler6Options {
+export interface Handler6Options extends ExchangeOptions {
   readonly config: Dhcp6
   readonly service: Service6
   readonly serverDuid: Uint8Array
   readonly ports: Ports6
-  readonly now: () => Instant
-  readonly counters: Counters
-  readonly log: Logger
-  /** Exchanges that wait for the ledger; beyond three quarters of it Solicits are dropped, beyond it everything. */
-  readonly queueMax: number
-  /** A reply that took longer is not sent: the client has asked again. ms. */
-  readonly packetAgeMsMax: number
   /** Whether this server answers the client at all, when servers share the load. */
   readonly answers: (packet: Packet6) => boolean
 }
@@ -47,17 +39,18 @@ export class Handler6 {
   readonly #options: Handler6Options
   readonly #subnets: SubnetIndex6
   readonly #reservations: ReservationIndex6
-  #waiting = 0
+  readonly #exchanges: Exchanges<Verdict6>
 
   constructor(options: Handler6Options) {
     this.#options = options
+    this.#exchanges = new Exchanges('dhcp6', options)
     this.#subnets = indexSubnets6(options.config)
     this.#reservations = indexClientReservations6(options.config)
   }
 
   /** Exchanges that wait for the ledger. */
   get waiting(): number {
-    return this.#waiting
+    return this.#exchanges.waiting
   }
 
   /** Takes one datagram. The octets must not change until the exchange is over. */
@@ -68,58 +61,28 @@ export class Handler6 {
       counters.add(`dhcp6.malformed.${decoded.left._tag}`)
       return
     }
-    try {
-      this.#process(decoded.right, arrival, send)
-    } catch (error) {
-      this.#defect(error)
-    }
+    this.#exchanges.guard(() => this.#process(decoded.right, arrival, send))
   }
 
   #process(packet: Packet6, arrival: Arrival6, send: Send6): void {
-    const { counters, service, now, packetAgeMsMax } = this.#options
+    const { counters, service } = this.#options
     const exchange = this.#prepare(packet, arrival)
     if (typeof exchange === 'string') {
-      counters.add(`dhcp6.drop.${exchange}`)
+      this.#exchanges.drop(exchange)
       return
     }
-    counters.add(`dhcp6.received.${TYPE_NAMES[packet.messageType] ?? 'other'}`)
-    const began = now()
-    this.#waiting++
-    service
-      .handle(exchange)
-      .then((verdict) => {
-        const late = now() - began > packetAgeMsMax && 'reply' in verdict
-        this.#conclude(late ? { drop: 'tooLate' } : verdict, send)
-      })
-      .catch((error: unknown) => this.#defect(error))
-      .finally(() => {
-        this.#waiting--
-      })
+    counters.add(RECEIVED[packet.messageType] ?? 'dhcp6.received.other')
+    this.#exchanges.settle(service.handle(exchange), ({ reply }) => this.#reply(reply, send))
   }
 
-  /** A defect of ours must not let one packet stop the service for all; it is loud in the log. */
-  #defect(error: unknown): void {
-    const { counters, log } = this.#options
-    counters.add('dhcp6.drop.defect')
-    log.error(
-      { error: String(error), stack: error instanceof Error ? error.stack : undefined },
-      'a packet hit a defect',
-    )
-  }
-
-  #conclude(verdict: Verdict6, send: Send6): void {
+  #reply(reply: Reply6, send: Send6): void {
     const { config, counters, ports, serverDuid: own } = this.#options
-    if ('drop' in verdict) {
-      counters.add(`dhcp6.drop.${verdict.drop}`)
-      return
-    }
-    const { reply } = verdict
     const bytes = encodeReply6(config, own, reply)
     if (bytes === undefined) {
-      counters.add('dhcp6.drop.tooLarge')
+      this.#exchanges.drop('tooLarge' satisfies Drop6)
       return
     }
-    counters.add(`dhcp6.sent.${TYPE_NAMES[reply.messageType] ?? 'other'}`)
+    counters.add(SENT[reply.messageType] ?? 'dhcp6.sent.other')
     const { packet, arrival } = reply.exchange
     send(bytes, destination6(packet, arrival, ports))
   }
@@ -128,8 +91,7 @@ export class Handler6 {
     const invalid = validate6(packet)
     if (invalid !== undefined) return invalid
     if (!this.#isForUs(packet)) return 'notForUs'
-    const overload = this.#overload(packet)
-    if (overload !== undefined) return overload
+    if (this.#exchanges.isFull(packet.messageType === MESSAGE6.solicit)) return 'overloaded'
     const iaNas = iaNasOf(packet.options)
     const iaPds = iaPdsOf(packet.options)
     if (iaNas === undefined || iaPds === undefined) return 'badOption'
@@ -148,14 +110,7 @@ export class Handler6 {
     const named = serverDuid(packet.options)
     return named === undefined || Buffer.compare(named, this.#options.serverDuid) === 0
   }
-
-  #overload(packet: Packet6): Drop6 | undefined {
-    const { queueMax } = this.#options
-    const first = packet.messageType === MESSAGE6.solicit
-    return this.#waiting >= (first ? (queueMax * 3) / 4 : queueMax) ? 'overloaded' : undefined
-  }
 }
 
-const TYPE_NAMES: Readonly<Record<number, string>> = Object.fromEntries(
-  Object.entries(MESSAGE6).map(([name, code]) => [code, name]),
-)
+const RECEIVED = counterNames('dhcp6.received', MESSAGE6)
+const SENT = counterNames('dhcp6.sent', MESSAGE6)
