@@ -170,12 +170,20 @@ export interface TestServer6 extends TestServer {
   readonly ask: (said: Said) => Promise<Heard | undefined>
   /** The same with octets. */
   readonly exchange: (bytes: Uint8Array) => Promise<Uint8Array | undefined>
+  /** Gives it a message without waiting for the decision; exchanges that wait for the ledger. */
+  readonly push: (bytes: Uint8Array) => number
 }
 
 const ARRIVAL: Arrival6 = { sourceAddress: '::1', sourcePort: 40_000, interfaceName: undefined }
 
 /** Server number `i` with this configuration over a ledger that others may share. */
-export const makeServer6 = (config: Dhcp6, store: MemoryLedger, now: () => number, i = 1): TestServer6 => {
+export const makeServer6 = (
+  config: Dhcp6,
+  store: MemoryLedger,
+  now: () => number,
+  i = 1,
+  settings: { readonly queueMax?: number } = {},
+): TestServer6 => {
   // Offers wait until the test's own clock moves, so that a quick exchange is one event, as it is in service.
   const server = makeServer(openMemory(store, `server${i}`), now, { offerDelayMs: 250 })
   const { ledger, replica, follower } = server
@@ -200,6 +208,7 @@ export const makeServer6 = (config: Dhcp6, store: MemoryLedger, now: () => numbe
     queueMax: 1000,
     packetAgeMsMax: 10_000,
     answers: () => true,
+    ...settings,
   })
   const take = async (
     bytes: Uint8Array,
@@ -222,6 +231,10 @@ export const makeServer6 = (config: Dhcp6, store: MemoryLedger, now: () => numbe
     duid,
     counters,
     exchange: async (bytes) => (await take(bytes))?.[0],
+    push: (bytes) => {
+      handler.handle(bytes, ARRIVAL, () => undefined)
+      return handler.waiting
+    },
     ask: async (said) => {
       const sent = await take(say(said), said.arrival)
       return sent === undefined ? undefined : hear(...sent)
