@@ -26,7 +26,7 @@ const BY_MESSAGE: ReadonlyArray<readonly [RegExp, (message: string) => string]> 
 ]
 
 interface Thrown {
-  readonly code?: string
+  readonly code?: string | undefined
   readonly message?: string
   /** Of an AggregateError: a name has several addresses, and each was tried. */
   readonly errors?: ReadonlyArray<Thrown>

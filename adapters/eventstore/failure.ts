@@ -10,6 +10,7 @@ import {
 } from '@kurrent/kurrentdb-client'
 import { NO_STREAM } from '../../domain/event-store.ts'
 import type { ReadError, Revision } from '../../domain/event-store.ts'
+import { unreachableReason } from '../unreachable.ts'
 
 /** Why a call gave nothing. */
 export type Failure =
@@ -35,7 +36,7 @@ const REFUSED_CODES = [3 /* invalid argument */, 7 /* permission denied */, 12 /
 /** Reads what the client threw. `where` names the database. */
 export const toFailure = (error: unknown, where: string): Failure => {
   const text = error instanceof Error ? error.message || error.name : String(error)
-  const reason = `${where}: ${text}`
+  const reason = NOT_SENT.test(text) ? `${where} cannot be reached: ${whyNotSent(text)}` : `${where}: ${text}`
   if (error instanceof WrongExpectedVersionError) {
     const actual = typeof error.actualState === 'bigint' ? Number(error.actualState) : NO_STREAM
     return { _tag: 'Conflict', actual, reason }
@@ -48,6 +49,14 @@ export const toFailure = (error: unknown, where: string): Failure => {
     return { _tag: 'Refused', reason }
   }
   return { _tag: 'Lost', reason }
+}
+
+/** What node said, as grpc-js hands it on: `… Last error: Error: connect ECONNREFUSED 127.0.0.1:1. Resolution note: `. */
+const whyNotSent = (text: string): string => {
+  if (/discover/.test(text)) return 'no node of the cluster answers; are they running, and is TLS what they expect?'
+  if (/Name resolution/.test(text)) return unreachableReason({ code: 'ENOTFOUND' })
+  const said = /Last error: (?:Error: )?([^]*?)\s*\.? Resolution note/.exec(text)?.[1] ?? text
+  return unreachableReason({ code: /\b(E[A-Z]{5,})\b/.exec(said)?.[1], message: said.replaceAll(/\s+/g, ' ') })
 }
 
 /** What a reader is told. Everything that may pass by itself is `StoreUnavailable`. */

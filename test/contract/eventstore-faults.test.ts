@@ -330,7 +330,7 @@ describe('eventstore (test double of the wire protocol)', () => {
         await openEventStoreReader({ connectionString, ...quick })(),
       ]) {
         expect(away).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
-        expect(JSON.stringify(away)).toContain(`127.0.0.1:${node.port}`)
+        expect(JSON.stringify(away)).toContain(`127.0.0.1:${node.port} cannot be reached: connection refused; is it`)
         expect(JSON.stringify(away)).not.toContain('horse')
       }
     })
