@@ -4,7 +4,11 @@ import type { LeaseRow } from './lease-row.ts'
 import type { Statistic } from './lease-tables.ts'
 
 /** Adds `change` (1 for a row that came, -1 for one that went) to the statistic that counts `row`, if any does. */
-export const countRow = (statistics: Map<string, Statistic>, row: LeaseRow, change: number): void => {
+export const countRow = (
+  statistics: Map<string, Statistic>,
+  row: Pick<LeaseRow, 'stream' | 'state' | 'subnetId' | 'poolId'>,
+  change: number,
+): void => {
   const { state, subnetId, poolId } = row
   if (state !== 0 && state !== 1) return
   const statistic = { table: tableOf(row.stream), subnetId, poolId, leaseType: leaseTypeOf(row.stream), state }

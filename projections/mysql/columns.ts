@@ -1,4 +1,4 @@
-/** The columns of the lease tables in MySQL: how a row is written as JSON and read back from octets of texts. */
+/** The columns of the lease tables in MySQL: how a row is written into statements and read back from octets of texts. */
 import { ip6Bytes, ip6FromBytes, parseIp6 } from '../../domain/address.ts'
 import * as O from 'fp-ts/lib/Option.js'
 import type { Status } from '../../domain/lease.ts'
@@ -6,49 +6,33 @@ import { lease4Stream, lease6Stream, prefix6Stream } from '../../domain/stream.t
 import type { StreamName } from '../../domain/stream.ts'
 import { leaseTypeOf, prefixOf } from '../lease-row.ts'
 import type { KeaState, LeaseRow, LeaseTable } from '../lease-row.ts'
+import { hexLiteral, literal } from './literals.ts'
+import type { Column } from './literals.ts'
 
-/** A column: what goes into the JSON, as what JSON_TABLE gives it, how that is stored, and what is read. */
-interface Column {
-  readonly name: string
-  readonly type: string
-  readonly write: (row: LeaseRow) => string | number | null
-  /** The value to store, made of what JSON_TABLE gives under this name. */
-  readonly store: (given: string) => string
-  readonly read: string
-}
+type LeaseColumn = Column<LeaseRow>
 
-const itself = (given: string): string => given
-
-const whole = (name: string, write: Column['write']): Column => ({
+const whole = (name: string, value: (row: LeaseRow) => number | null): LeaseColumn => ({
   name,
-  type: 'BIGINT UNSIGNED',
-  write,
-  store: itself,
+  write: (row) => literal(value(row)),
   read: name,
 })
 
-const text = (name: string, write: Column['write']): Column => ({
+const text = (name: string, value: (row: LeaseRow) => string | null): LeaseColumn => ({
   name,
-  type: 'MEDIUMTEXT CHARACTER SET utf8mb4',
-  write,
-  store: itself,
+  write: (row) => literal(value(row)),
   read: name,
 })
 
-const octets = (name: string, write: Column['write']): Column => ({
+const octets = (name: string, value: (row: LeaseRow) => string | null): LeaseColumn => ({
   name,
-  type: 'VARCHAR(510) CHARACTER SET ascii',
-  write,
-  store: (given) => `unhex(${given})`,
+  write: (row) => hexLiteral(value(row)),
   read: `lower(hex(${name}))`,
 })
 
 /** DATETIME(3) in UTC, whatever the session's time zone. */
-const moment = (name: string, at: (row: LeaseRow) => number): Column => ({
+const moment = (name: string, at: (row: LeaseRow) => number): LeaseColumn => ({
   name,
-  type: 'CHAR(23) CHARACTER SET ascii',
-  write: (row) => momentText(at(row)),
-  store: itself,
+  write: (row) => `'${momentText(at(row))}'`,
   read: `timestampdiff(MICROSECOND, '1970-01-01', ${name}) DIV 1000`,
 })
 
@@ -71,11 +55,9 @@ export const momentText = (at: number): string => {
 const TWO = Array.from({ length: 60 }, (_, number) => String(number).padStart(2, '0'))
 
 /** A TIMESTAMP has no 1970-01-01 00:00:00: NULL stands for it. The session's time zone is UTC. */
-const expire: Column = {
+const expire: LeaseColumn = {
   name: 'expire',
-  type: 'BIGINT',
-  write: (row) => row.expire,
-  store: (given) => `from_unixtime(nullif(${given}, 0))`,
+  write: (row) => (row.expire === 0 ? literal(null) : `'${momentText(row.expire * 1_000).slice(0, -4)}'`),
   read: 'coalesce(unix_timestamp(expire), 0)',
 }
 
@@ -91,7 +73,7 @@ const ip6Hex = (row: LeaseRow): string => {
   return Buffer.from(ip6Bytes(address.value)).toString('hex')
 }
 
-const OWN: ReadonlyArray<Column> = [
+const OWN: ReadonlyArray<LeaseColumn> = [
   whole('revision', (row) => row.revision),
   text('status', (row) => row.status),
   text('holder', (row) => row.holder),
@@ -120,7 +102,7 @@ const SHARED = {
 }
 
 /** The columns of each table that a row is written to and read from. The key comes first. */
-export const COLUMNS: Readonly<Record<LeaseTable, ReadonlyArray<Column>>> = {
+export const COLUMNS: Readonly<Record<LeaseTable, ReadonlyArray<LeaseColumn>>> = {
   lease4: [
     whole('address', ip4Number),
     SHARED.hwaddr,
@@ -165,26 +147,13 @@ export const COLUMNS: Readonly<Record<LeaseTable, ReadonlyArray<Column>>> = {
 /** How many columns, the first ones, make a row one of its table. */
 export const KEY_LENGTH: Readonly<Record<LeaseTable, number>> = { lease4: 1, lease6: 3 }
 
-/** A batch of one table as JSON: the rows, an array of arrays in the order of the columns; and of their keys alone. */
-export interface BatchTexts {
-  readonly rows: string
-  readonly keys: string
-}
+/** What names a row in its table, as one comparable text: that of {@link keyList}. */
+export const keyOf = (table: LeaseTable, row: LeaseRow): string =>
+  table === 'lease4' ? String(ip4Number(row)) : [ip6Hex(row), prefixOf(row.stream)[1], leaseTypeOf(row.stream)].join()
 
-/** The rows sorted by key, so that writers who meet at some addresses wait for each other in one order. */
-export const batchTexts = (table: LeaseTable, rows: ReadonlyArray<LeaseRow>): BatchTexts => {
-  const columns = COLUMNS[table]
-  const keyLength = KEY_LENGTH[table]
-  const values = rows.map((row) => columns.map(({ write }) => write(row)))
-  values.sort((one, other) => {
-    for (let at = 0; at < keyLength; at++) {
-      const [a, b] = [one[at] as string | number, other[at] as string | number]
-      if (a !== b) return a < b ? -1 : 1
-    }
-    return 0
-  })
-  return { rows: JSON.stringify(values), keys: JSON.stringify(values.map((row) => row.slice(0, keyLength))) }
-}
+/** What is selected from a table to know {@link keyOf}. */
+export const keyList = (table: LeaseTable): string =>
+  table === 'lease4' ? 'address' : "concat_ws(',', lower(hex(address)), prefix_len, lease_type)"
 
 /** What is selected from a table so that {@link fromOctets} can read it. */
 export const selectList = (table: LeaseTable): string => COLUMNS[table].map(({ read }) => read).join(', ')

@@ -7,7 +7,7 @@ import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import { createConnection } from 'mysql2'
-import type { Connection as Driver, SslOptions } from 'mysql2'
+import type { Connection as Driver, ResultSetHeader, SslOptions } from 'mysql2'
 import type { ReadError } from '../../domain/event-store.ts'
 
 /** A MySQL or MariaDB database that holds, or is to hold, lease tables. */
@@ -40,6 +40,8 @@ export interface Statements {
   readonly rows: (text: string, parameters?: ReadonlyArray<Parameter>) => Promise<ReadonlyArray<Row>>
   /** Sends several statements in one text; gives the rows of the last. */
   readonly lastRows: (text: string, parameters?: ReadonlyArray<Parameter>) => Promise<ReadonlyArray<Row>>
+  /** Runs an INSERT and gives how many rows changed: one for each that was added, two for each that was there before. */
+  readonly changed: (text: string) => Promise<number>
   /** Hands the rows on as they come off the wire and keeps none. `onRow` must not throw. */
   readonly stream: (text: string, onRow: (row: Row) => void) => Promise<void>
 }
@@ -47,7 +49,7 @@ export interface Statements {
 /** A connection and its deadline. */
 export interface Connection {
   /**
-   * Runs `act` and gives what it gave, or why the database did not do it; once more when it lost a race to another
+   * Runs `act`, one at a time, and gives what it gave, or why the database did not do it; once more when it lost a race to another
    * transaction. One that is late loses the connection; with `progress`, a number that changes while all is well,
    * late is only who stands still.
    */
@@ -114,17 +116,28 @@ export const makeConnection = (options: MysqlTablesOptions): Connection => {
     }
   }
 
-  return {
-    run: async (act, progress = () => 0) => {
-      for (let attempts = 1; ; attempts++) {
-        if (closed) return E.left({ _tag: 'StoreUnavailable', reason: `${where}: the connection was closed` })
-        try {
-          return E.right(await attempt(act, progress))
-        } catch (error) {
-          if (errnoOf(error) === DEADLOCK && attempts <= RETRIES_MAX) continue
-          return E.left(toReadError(where, error))
-        }
+  const run = async <A>(
+    act: (statements: Statements) => Promise<A>,
+    progress: () => number,
+  ): Promise<Either<ReadError, A>> => {
+    for (let attempts = 1; ; attempts++) {
+      if (closed) return E.left({ _tag: 'StoreUnavailable', reason: `${where}: the connection was closed` })
+      try {
+        return E.right(await attempt(act, progress))
+      } catch (error) {
+        if (errnoOf(error) === DEADLOCK && attempts <= RETRIES_MAX) continue
+        return E.left(toReadError(where, error))
       }
+    }
+  }
+
+  // One after the other: the statements of two would become one transaction.
+  let last: Promise<unknown> = Promise.resolve()
+  return {
+    run: (act, progress = () => 0) => {
+      const turn = last.then(() => run(act, progress))
+      last = turn
+      return turn
     },
     close: async () => {
       closed = true
@@ -205,7 +218,7 @@ const makeWire = (options: MysqlTablesOptions, host: MysqlTablesOptions['hosts']
     supportBigNumbers: true,
     bigNumberStrings: true,
     multipleStatements: true, // a batch goes in one text
-    flags: ['-LOCAL_FILES'],
+    flags: ['-LOCAL_FILES', '-FOUND_ROWS'], // a row that stays as it was does not count as changed
   })
   const drop = (reason: Error): void => {
     socket.destroy()
@@ -238,6 +251,7 @@ const makeWire = (options: MysqlTablesOptions, host: MysqlTablesOptions['hosts']
     rows: (sql, parameters) => sent(sql, parameters, (result) => result as ReadonlyArray<Row>),
     lastRows: (sql, parameters) =>
       sent(sql, parameters, (results) => (results as ReadonlyArray<unknown>).at(-1) as ReadonlyArray<Row>),
+    changed: (sql) => sent(sql, [], (result) => (result as ResultSetHeader).affectedRows),
     stream: (sql, onRow) =>
       guarded((resolve, reject) => {
         driver

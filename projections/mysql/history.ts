@@ -1,5 +1,5 @@
 /** The table of spans in MySQL: merging a batch into it, and asking it. */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import * as E from 'fp-ts/lib/Either.js'
 import * as O from 'fp-ts/lib/Option.js'
 import {
@@ -21,36 +21,48 @@ import { identifierOf, identifierText, isKnownBy, mergeSpans, searchable, spanKe
 import type { Ending, IdentifierKind, Place, SpanLease, SpanRow } from '../history.ts'
 import type { HistoryTable } from '../lease-tables.ts'
 import { momentText } from './columns.ts'
-import type { Connection, Parameter, Row, Statements } from './connection.ts'
+import type { Connection, Row, Statements } from './connection.ts'
+import { hexLiteral, insertText, literal, takeGiven } from './literals.ts'
+import type { Column } from './literals.ts'
 
-/** A column: what is written, and what is read of it. */
-interface Column {
-  readonly name: string
-  readonly write: (row: SpanRow) => Parameter
-  readonly read: string
+/** A span and what names it, worked out once. Hex: its key, and the first and last address of what was held. */
+interface Placed {
+  readonly key: string
+  readonly first: string
+  readonly last: string
+  readonly prefixLength: number
+  readonly span: SpanRow
 }
 
-const column = (name: string, write: Column['write'], read = name): Column => ({ name, write, read })
+type SpanColumn = Column<Placed>
 
-/** Hex in the statement, octets in the table. */
-const octets = (name: string, write: (row: SpanRow) => string): Column => column(name, write, `lower(hex(${name}))`)
+const column = (name: string, value: (row: SpanRow) => string | number | null): SpanColumn => ({
+  name,
+  write: ({ span }) => literal(value(span)),
+  read: name,
+})
+
+const octets = (name: string, hex: (placed: Placed) => string): SpanColumn => ({
+  name,
+  write: (placed) => hexLiteral(hex(placed)),
+  read: `lower(hex(${name}))`,
+})
 
 const momentOf = (at: Instant): string => momentText(Math.min(Math.max(Math.trunc(at), 0), FOREVER))
 
-const moment = (name: string, at: (row: SpanRow) => Instant | undefined): Column =>
-  column(
-    name,
-    (row) => {
-      const value = at(row)
-      return value === undefined ? null : momentOf(value)
-    },
-    `timestampdiff(MICROSECOND, '1970-01-01', ${name}) DIV 1000`,
-  )
+const moment = (name: string, at: (row: SpanRow) => Instant | undefined): SpanColumn => ({
+  name,
+  write: ({ span }) => {
+    const value = at(span)
+    return value === undefined ? literal(null) : `'${momentOf(value)}'`
+  },
+  read: `timestampdiff(MICROSECOND, '1970-01-01', ${name}) DIV 1000`,
+})
 
 const whole = (value: number | undefined, max: number): number | null =>
   value !== undefined && Number.isSafeInteger(value) && value >= 0 && value <= max ? value : null
 
-const identifier = (name: string, kind: IdentifierKind): Column =>
+const identifier = (name: string, kind: IdentifierKind): SpanColumn =>
   column(name, (row) => identifierOf(row.lease, kind) ?? null)
 
 /** The first and the last address of a prefix, hex; both the same for an address. */
@@ -69,10 +81,11 @@ const rangeOf = (prefix: string): readonly [first: string, last: string, length:
   return [hex(ip6Bytes(six)), hex(ip6Bytes(ip6Last(six, bits))), bits]
 }
 
-/** The key of a span, hex: its address first, so that what lies together is read together. */
-const keyOf = (row: SpanRow): string => {
-  const [first] = rangeOf(addressText(row.stream))
-  return first.padEnd(32, '0') + createHash('sha256').update(spanKey(row)).digest('hex').slice(0, 32)
+/** The key begins with the address, so that what lies together is read together. */
+const placed = (span: SpanRow): Placed => {
+  const [first, last, prefixLength] = rangeOf(addressText(span.stream))
+  const key = first.padEnd(32, '0') + hash('sha256', spanKey(span)).slice(0, 32)
+  return { key, first, last, prefixLength, span }
 }
 
 const wellFormed = (text: string): string => text.toWellFormed().replaceAll('\0', '\uFFFD')
@@ -82,17 +95,17 @@ const relayText = (relay: Relay | undefined): string | null =>
     ? null
     : JSON.stringify(Object.fromEntries(Object.entries(relay).map(([field, value]) => [field, searchable(value)])))
 
-const NAMED: ReadonlyArray<Column> = [
-  octets('span_key', keyOf),
-  octets('address', (row) => rangeOf(addressText(row.stream))[0]),
-  octets('last_address', (row) => rangeOf(addressText(row.stream))[1]),
-  column('prefix_len', (row) => rangeOf(addressText(row.stream))[2]),
+const NAMED: ReadonlyArray<SpanColumn> = [
+  octets('span_key', ({ key }) => key),
+  octets('address', ({ first }) => first),
+  octets('last_address', ({ last }) => last),
+  { name: 'prefix_len', write: ({ prefixLength }) => literal(prefixLength), read: 'prefix_len' },
   column('category', (row) => categoryOf(row.stream)),
   moment('starts_at', (row) => row.startsAt),
   column('holder', (row) => wellFormed(row.holder)),
 ]
 
-const TOLD: ReadonlyArray<Column> = [
+const TOLD: ReadonlyArray<SpanColumn> = [
   column('bound_revision', (row) => row.last?.revision ?? -1),
   moment('bound_at', (row) => row.last?.at),
   column('bound_log', (row) => row.last?.log ?? null),
@@ -127,59 +140,84 @@ const TOLD: ReadonlyArray<Column> = [
 
 const COLUMNS = [...NAMED, ...TOLD]
 const SELECTED = COLUMNS.map(({ read }) => read).join(', ')
-const OCTETS: ReadonlyArray<string> = ['span_key', 'address', 'last_address']
-
-const placeholders = (columns: ReadonlyArray<Column>, rows: number): string => {
-  const row = `(${columns.map(({ name }) => (OCTETS.includes(name) ? 'unhex(?)' : '?')).join(', ')})`
-  return new Array<string>(rows).fill(row).join(', ')
-}
-
-const insert = (suffix: string, columns: ReadonlyArray<Column>, rows: number): string => `
-INSERT INTO lease_spans${suffix} (${columns.map(({ name }) => name).join(', ')})
-VALUES ${placeholders(columns, rows)}`
-
-const valuesOf = (columns: ReadonlyArray<Column>, rows: ReadonlyArray<SpanRow>): ReadonlyArray<Parameter> =>
-  rows.flatMap((row) => columns.map(({ write }) => write(row)))
 
 /** Spans of one statement: MariaDB makes a subquery, which no index helps, of an IN over more than 1,000 values. */
 const PART_MAX = 500
 
 /**
- * Merges spans into the table, in the transaction that is open. Rows that are not there are made first: a key that
- * exists is locked until the transaction ends, so that of two writers who meet at one span the second merges into what
- * the first wrote. The merging is the fold's own. Written in the order of the keys, so that writers wait in one order.
+ * Merges spans into the table, in the transaction that is open. The merging is the fold's own; a row that exists is
+ * locked from when it is read until the transaction ends, so that of two writers who meet at one span the second merges
+ * into what the first wrote. In the order of the keys, so that writers wait in one order.
  */
 export const writeSpans = async (
-  { rows, lastRows }: Statements,
+  statements: Statements,
   suffix: string,
   spans: ReadonlyArray<SpanRow>,
 ): Promise<void> => {
-  const sorted = spans.map((span) => ({ key: keyOf(span), span })).sort((one, other) => (one.key < other.key ? -1 : 1))
+  const sorted = spans.map(placed).sort((one, other) => (one.key < other.key ? -1 : 1))
   for (let at = 0; at < sorted.length; at += PART_MAX) {
-    const part = sorted.slice(at, at + PART_MAX)
-    const given = part.map(({ span }) => span)
-    const keys = part.map(({ key }) => key)
-    const found = await lastRows(
-      `${insert(suffix, NAMED, part.length)} ON DUPLICATE KEY UPDATE category = VALUES(category);
-SELECT ${SELECTED} FROM lease_spans${suffix}
-WHERE span_key IN (${keys.map(() => 'unhex(?)').join(', ')}) AND bound_revision IS NOT NULL
-FOR UPDATE`,
-      [...valuesOf(NAMED, given), ...keys],
-    )
-    const known = new Map(found.map((row) => [row[0]?.toString('latin1'), spanFromRow(row)]))
-    const merged = part.map(({ key, span }) => {
-      const before = known.get(key)
-      return before === undefined ? span : { ...mergeSpans(before, span), stream: span.stream, holder: span.holder }
-    })
-    const changes = TOLD.map(({ name }) => `${name} = VALUES(${name})`).join(', ')
-    // The key is that of the span as its events name it, which a text of the database may not be able to say.
-    const write = `${insert(suffix, COLUMNS, part.length)} ON DUPLICATE KEY UPDATE ${changes}`
-    await rows(write, valuesOf(COLUMNS, merged))
-    const former = merged.flatMap((span) => span.formerly.map((text) => [text, keyOf(span)] as const))
+    const written = await writePart(statements, suffix, sorted.slice(at, at + PART_MAX))
+    const former = written.flatMap(({ key, span }) => span.formerly.map((text) => `(${literal(text)},x'${key}')`))
     if (former.length === 0) continue
-    const places = former.map(() => '(?, unhex(?))').join(', ')
-    await rows(`INSERT IGNORE INTO lease_span_identifiers${suffix} VALUES ${places}`, former.flat())
+    await statements.rows(`INSERT IGNORE INTO lease_span_identifiers${suffix} VALUES ${former.join(',\n')}`)
   }
+}
+
+/** A span that begins is most likely not there yet, and is added without a look. Gives the spans as they now stand. */
+const writePart = async (
+  statements: Statements,
+  suffix: string,
+  part: ReadonlyArray<Placed>,
+): Promise<ReadonlyArray<Placed>> => {
+  const begun = part.filter(({ span }) => begins(span))
+  const areNew = await addSpans(statements, suffix, begun)
+  const others = areNew ? part.filter(({ span }) => !begins(span)) : part
+  const found = await readSpans(statements, suffix, others)
+  const missing = others.filter(({ key }) => !found.has(key))
+  const added = await addSpans(statements, suffix, missing)
+  if (!added) for (const [key, span] of await readSpans(statements, suffix, missing)) found.set(key, span)
+  const known = added ? others.filter(({ key }) => found.has(key)) : others
+  const merged = known.map((one) => {
+    const { stream, holder } = one.span
+    // The key is that of the span as its events name it, which a text of the database may not be able to say.
+    return { ...one, span: { ...mergeSpans(found.get(one.key) as SpanRow, one.span), stream, holder } }
+  })
+  await changeSpans(statements, suffix, found, merged)
+  return [...(areNew ? begun : []), ...(added ? missing : []), ...merged]
+}
+
+const begins = ({ first, lease }: SpanRow): boolean => first !== undefined && lease.renewals === 0
+
+/** Whether none of them was there. Those that were stay as they are and are locked. */
+const addSpans = async (statements: Statements, suffix: string, spans: ReadonlyArray<Placed>): Promise<boolean> => {
+  if (spans.length === 0) return true
+  const text = insertText(`lease_spans${suffix}`, COLUMNS, spans, () => `category = lease_spans${suffix}.category`)
+  return (await statements.changed(text)) === spans.length
+}
+
+const readSpans = async (
+  { rows }: Statements,
+  suffix: string,
+  spans: ReadonlyArray<Placed>,
+): Promise<Map<string, SpanRow>> => {
+  if (spans.length === 0) return new Map()
+  const found = await rows(`SELECT ${SELECTED} FROM lease_spans${suffix}
+WHERE span_key IN (${spans.map(({ key }) => `x'${key}'`).join(',')})
+FOR UPDATE`)
+  return new Map(found.map((row) => [row[0]?.toString('latin1') ?? '', spanFromRow(row)]))
+}
+
+/** Writes the columns in which any span differs from what was found. */
+const changeSpans = async (
+  { rows }: Statements,
+  suffix: string,
+  found: ReadonlyMap<string, SpanRow>,
+  merged: ReadonlyArray<Placed>,
+): Promise<void> => {
+  const before = merged.map((one) => ({ ...one, span: found.get(one.key) as SpanRow }))
+  const changed = TOLD.filter(({ write }) => merged.some((one, index) => write(one) !== write(before[index] as Placed)))
+  if (changed.length === 0) return
+  await rows(insertText(`lease_spans${suffix}`, [...NAMED, ...changed], merged, (given) => takeGiven(changed, given)))
 }
 
 const BY: Readonly<Record<IdentifierKind, string>> = {
@@ -215,6 +253,12 @@ UNION
 SELECT ${SELECTED} FROM lease_spans${suffix} WHERE ${around} AND category = 'prefix6'`
 }
 
+/** All spans, but those that are being made. Read with {@link spanFromRow}. */
+export const allSpansStatement = (suffix: string): string => `
+SELECT ${SELECTED}
+FROM lease_spans${suffix}
+WHERE bound_revision IS NOT NULL`
+
 /** The spans of the tables whose names end in `suffix`. */
 export const makeHistory = (connection: Connection, suffix: string): HistoryTable => ({
   ofClient: (wanted, from, to) => async () => {
@@ -232,7 +276,7 @@ export const makeHistory = (connection: Connection, suffix: string): HistoryTabl
   all: (onSpan) => () => {
     let spansRead = 0
     const read = ({ stream }: Statements): Promise<void> =>
-      stream(`SELECT ${SELECTED} FROM lease_spans${suffix} WHERE bound_revision IS NOT NULL`, (row) => {
+      stream(`SELECT ${SELECTED} FROM lease_spans${suffix}`, (row) => {
         spansRead++
         onSpan(spanFromRow(row))
       })
@@ -244,7 +288,8 @@ const toSpans = (rows: ReadonlyArray<Row>): ReadonlyArray<SpanRow> => rows.map(s
 
 const INDEX: ReadonlyMap<string, number> = new Map(COLUMNS.map(({ name }, index) => [name, index]))
 
-const spanFromRow = (row: Row): SpanRow => {
+/** A row of spans. */
+export const spanFromRow = (row: Row): SpanRow => {
   const text = (name: string): string | undefined => row[INDEX.get(name) as number]?.toString('utf8')
   const number = (name: string): number => Number(text(name))
   const place = (part: 'bound' | 'first' | 'end'): Place => ({

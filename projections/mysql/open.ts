@@ -3,15 +3,15 @@ import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
 import type { Checkpoint, LogName, ReadError, Seq } from '../../domain/event-store.ts'
-import { tableOf } from '../lease-row.ts'
 import type { KeaLeaseType, LeaseRow, LeaseTable } from '../lease-row.ts'
 import type { LeaseTables, ShadowTables, SnapshotEnd, Statistic } from '../lease-tables.ts'
-import { batchTexts, fromOctets } from './columns.ts'
+import { fromOctets } from './columns.ts'
 import { makeConnection, whereText } from './connection.ts'
 import type { Connection, MysqlTablesOptions, Row, Statements } from './connection.ts'
-import { makeHistory, writeSpans } from './history.ts'
+import { makeHistory } from './history.ts'
 import { openPast, openShadow } from './shadow.ts'
-import { applyStatements, checkpointStatement, END, rowsStatement, statisticsStatement } from './statements.ts'
+import { checkpointStatement, rowsStatement, statisticsStatement } from './statements.ts'
+import { applyBatch } from './write.ts'
 
 export type { MysqlTablesOptions } from './connection.ts'
 
@@ -50,33 +50,8 @@ const withSuffix = (
   where: whereText(options),
   apply:
     (projection, log, from, to, rows, spans = []) =>
-    async () => {
-      const byTable = (['lease4', 'lease6'] as const)
-        .map((table) => ({ table, rows: rows.filter(({ stream }) => tableOf(stream) === table) }))
-        .filter((part) => part.rows.length > 0)
-      const tables = byTable.map(({ table }) => table)
-      const parameters = [
-        ...byTable.map((part) => batchTexts(part.table, part.rows)).flatMap(({ rows: all, keys }) => [all, keys]),
-        ...(from === 0 ? [projection, log] : []),
-        ...[to, projection, log, from],
-        // Two kinds of statistics, each of which looks at the rows twice.
-        ...tables.flatMap(() => new Array<ReadonlyArray<string | number>>(4).fill([log, from, to]).flat()),
-        ...[projection, log],
-      ]
-      const text = applyStatements(suffix, tables, from === 0, spans.length > 0)
-      const result = await connection.run(async (statements) => {
-        const moved = await statements.lastRows(text, parameters)
-        if (spans.length === 0) return moved
-        if (numberOf(moved[0]?.[0]) === 1) await writeSpans(statements, suffix, spans)
-        await statements.lastRows(END)
-        return moved
-      })
-      return E.map(([row]: ReadonlyArray<Row>) =>
-        numberOf(row?.[0]) === 1
-          ? { _tag: 'Applied' as const }
-          : { _tag: 'Elsewhere' as const, checkpointAt: numberOf(row?.[1]) },
-      )(result)
-    },
+    () =>
+      connection.run((statements) => applyBatch(statements, suffix, { projection, log, from, to, rows, spans })),
   checkpoint: (projection) => async () =>
     E.map(toCheckpoint)(await connection.run(({ rows }) => rows(checkpointStatement(suffix), [projection]))),
   snapshot: (projection, onRow) => () => readSnapshot(options, suffix, projection, onRow),
