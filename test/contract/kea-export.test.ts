@@ -11,9 +11,9 @@ import { postgresMissing, startPostgres } from '../support/postgres.ts'
 import type { TestPostgres } from '../support/postgres.ts'
 import { must } from '../support/process.ts'
 import { makeLeaseLedger } from '../support/server-under-test.ts'
-import { acquire4, acquire6, freeUdpPort, keaConfig, ledgerConfig } from './kea-support.ts'
-import { playStory4, playStory6, Relay, renew4, renew6 } from './kea-support.ts'
-import type { Book, Client4, Client6, Story } from './kea-support.ts'
+import { everybodyKeepsTheirs, freeUdpPort, heldAfter, keaConfig, ledgerConfig } from './kea-support.ts'
+import { playStory, Relay } from './kea-support.ts'
+import type { Book, Story } from './kea-support.ts'
 
 const missing = keaMissing() ?? postgresMissing()
 const noMaria = mariadbMissing() ?? keaTablesMissing('mysql')
@@ -100,18 +100,11 @@ describe.skipIf(missing !== undefined)(`going back to Kea${because(missing)}`, (
     const service = makeLeaseLedger({ folder: join(folder, 'ledger') })
     await service.start({ ...config, LeaseLedger: { ...config.LeaseLedger, projections } })
     try {
-      const four = await playStory4(relays[0])
-      const six = await playStory6(relays[1])
-      return { books: [...four.books, ...six.books], holders4: four.holders4, holders6: six.holders6 }
+      return await playStory(relays)
     } finally {
       await service.stop()
     }
   }
-
-  const held = (): ReadonlyArray<Book> => [
-    ...story.holders4.map(({ book }) => book),
-    ...story.holders6.flatMap(({ books }) => books),
-  ]
 
   /** Starts Kea on `database`: everybody renews and keeps what they had, and newcomers get something else. */
   const goesOnAtKea = async (place: string, database: object): Promise<void> => {
@@ -127,7 +120,7 @@ describe.skipIf(missing !== undefined)(`going back to Kea${because(missing)}`, (
     await kea.start({ Dhcp4: withSocket(config.Dhcp4, '4'), Dhcp6: withSocket(config.Dhcp6, '6') })
     try {
       if (hook !== undefined) await findsLeases(socket)
-      await renewAll()
+      await everybodyKeepsTheirs(relays, story)
     } catch (error) {
       throw new Error(kea.logs(), { cause: error })
     } finally {
@@ -142,7 +135,7 @@ describe.skipIf(missing !== undefined)(`going back to Kea${because(missing)}`, (
       leases.push(...(answer.arguments?.leases ?? []))
     }
     const used = leases.filter(({ state }) => state === 0).map(asBooked)
-    expect(used.sort(byAddress)).toEqual(held().map(expected).sort(byAddress))
+    expect(used.sort(byAddress)).toEqual(heldAfter(story).map(expected).sort(byAddress))
     const declined = leases.filter(({ state }) => state === 1)
     expect(declined).toHaveLength(2)
     for (const lease of declined) {
@@ -150,27 +143,6 @@ describe.skipIf(missing !== undefined)(`going back to Kea${because(missing)}`, (
       expect(lease['client-id'] ?? '').toBe('')
       expect(lease['hw-address'] ?? '').toBe('')
     }
-  }
-
-  const renewAll = async (): Promise<void> => {
-    const [relay4, relay6] = relays
-    for (const { client, book } of story.holders4) {
-      const renewed = await renew4(relay4, client, book)
-      expect(renewed).toMatchObject({ address: book.address, lifetimeSec: book.lifetimeSec })
-      // Also when they begin anew.
-      expect((await acquire4(relay4, client, book.end)).address).toBe(book.address)
-    }
-    for (const { client, books, server: duid } of story.holders6) {
-      const renewed = await renew6(relay6, client, books, duid)
-      expect(renewed.map(({ address, lifetimeSec }) => [address, lifetimeSec])).toEqual(
-        books.map(({ address, lifetimeSec }) => [address, lifetimeSec]),
-      )
-    }
-    const addresses = held().map(({ address }) => address)
-    const new4: Client4 = { number: 50, link: 'usual' }
-    const new6: Client6 = { number: 50, link: 'usual', na: 1, pd: 1 }
-    expect(addresses).not.toContain((await acquire4(relay4, new4, 'held')).address)
-    for (const { address } of (await acquire6(relay6, new6, 'held')).books) expect(addresses).not.toContain(address)
   }
 
   it('works with its lease files', async () => {

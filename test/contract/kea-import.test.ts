@@ -1,5 +1,5 @@
 /** `ledger import` of what a real Kea wrote: its lease file, and its tables in PostgreSQL and MariaDB. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import postgres from 'postgres'
@@ -10,8 +10,9 @@ import { postgresMissing, startPostgres } from '../support/postgres.ts'
 import type { TestPostgres } from '../support/postgres.ts'
 import { run, until } from '../support/process.ts'
 import type { Finished } from '../support/process.ts'
-import { freeUdpPort, keaConfig, playStory4, playStory6, Relay } from './kea-support.ts'
-import type { Book } from './kea-support.ts'
+import { makeLeaseLedger } from '../support/server-under-test.ts'
+import { everybodyKeepsTheirs, freeUdpPort, keaConfig, ledgerConfig, playStory, Relay } from './kea-support.ts'
+import type { Book, Story } from './kea-support.ts'
 
 const missing = keaMissing() ?? postgresMissing()
 const PROGRAM = resolve(import.meta.dirname, '../../server/ledger-cli.ts')
@@ -28,11 +29,16 @@ describe.skipIf(missing !== undefined)(
   () => {
     let server: TestPostgres
     let folder: string
+    let port: number
+    let relays: readonly [Relay, Relay]
     beforeAll(async () => {
       server = await startPostgres()
       folder = await mkdtemp(join(tmpdir(), `ll-${process.pid}-kea-`))
+      port = await freeUdpPort()
+      relays = [await Relay.open(4, port), await Relay.open(6, port)]
     })
     afterAll(async () => {
+      for (const relay of relays ?? []) await relay.close()
       await server?.stop()
       await rm(folder, { recursive: true, force: true })
     })
@@ -40,41 +46,33 @@ describe.skipIf(missing !== undefined)(
     const ledger = (config: string, [name = '', ...rest]: ReadonlyArray<string>): Promise<Finished> =>
       run([process.execPath, PROGRAM, name, '-c', config, ...rest], { env: { TZ: 'UTC' } })
 
-    /** A configuration file for the ledger in `store`. */
-    const configFor = async (name: string, store: object): Promise<string> => {
-      const file = join(folder, `${name}.json`)
-      await writeFile(file, JSON.stringify({ Dhcp4: { 'lease-database': store, subnet4: [] } }))
-      return file
-    }
-
-    /** Lets clients play at a Kea until it has found that those who went away are over; gives their books. */
-    const playAtKea = async (
-      place: string,
-      database: object,
-      isOver: () => Promise<number>,
-    ): Promise<ReadonlyArray<Book>> => {
-      const port = await freeUdpPort()
+    /** Lets clients play at a Kea until it has found that those who went away are over. */
+    const playAtKea = async (place: string, database: object, isOver: () => Promise<number>): Promise<Story> => {
       const kea = makeKea({ folder: place, serverPort: port })
-      const relays: Relay[] = []
       try {
         await kea.start(keaConfig(database))
-        for (const family of [4, 6] as const) relays.push(await Relay.open(family, port))
-        const [relay4, relay6] = relays as [Relay, Relay]
-        const books = [...(await playStory4(relay4)).books, ...(await playStory6(relay6)).books]
+        const story = await playStory(relays)
         await until('Kea reclaims what is over', async () => (await isOver()) === 2, 20_000, kea.logs)
-        return books
+        return story
       } finally {
-        for (const relay of relays) await relay.close()
         await kea.stop()
       }
     }
 
-    /** Imports `sources`, and again, and finds in the history what the clients were told. */
+    /**
+     * Imports `sources` into a ledger in `store`, and again, and finds in the history what the clients were told; then
+     * they go on at Lease Ledger.
+     */
     const takeOver = async (
-      config: string,
+      name: string,
+      store: object,
       sources: ReadonlyArray<string>,
-      books: ReadonlyArray<Book>,
+      story: Story,
     ): Promise<void> => {
+      const service = makeLeaseLedger({ folder: join(folder, name) })
+      await mkdir(join(folder, name), { recursive: true })
+      const config = join(folder, name, 'import.json')
+      await writeFile(config, JSON.stringify({ Dhcp4: { 'lease-database': store, subnet4: [] } }))
       const counts = { first: 0, again: 0 }
       for (const source of sources) {
         const first = await ledger(config, ['import', source])
@@ -85,11 +83,20 @@ describe.skipIf(missing !== undefined)(
         counts.again += Number(/, (\d+) known already/.exec(again.stdout)?.[1])
       }
       // A released lease is not there any more; a declined one, of each protocol, is a lease of nobody.
-      const there = books.filter(({ end }) => end !== 'gone')
+      const there = story.books.filter(({ end }) => end !== 'gone')
       expect(counts).toEqual({ first: there.length + 2, again: there.length + 2 })
       const spans = [...(await spansOf(config, '0.0.0.0/0')), ...(await spansOf(config, '::/0'))]
       expect(spans.map(({ address }) => address).sort()).toEqual(there.map(({ address }) => address).sort())
       for (const book of there) isAsTold(spans.find(({ address }) => address === book.address) as Span, book)
+      try {
+        await service.start(ledgerConfig(store, port))
+        await everybodyKeepsTheirs(relays, story)
+      } catch (error) {
+        throw new Error(service.logs(), { cause: error })
+      } finally {
+        await service.stop()
+      }
+      expect(await ledger(config, ['verify'])).toMatchObject({ code: 0 })
     }
 
     const spansOf = async (config: string, prefix: string): Promise<ReadonlyArray<Span>> => {
@@ -107,21 +114,21 @@ describe.skipIf(missing !== undefined)(
       expect(span.until).toBe(granted)
     }
 
-    const inPostgres = async (name: string): Promise<string> => {
+    const inPostgres = async (name: string): Promise<object> => {
       await server.createDatabase(name)
-      const { host, port, user } = server
-      return configFor(name, { type: 'postgresql', host, port, user, name })
+      const { host, port: postgresPort, user } = server
+      return { type: 'postgresql', host, port: postgresPort, user, name }
     }
 
     it('are taken over from its lease files', async () => {
       const place = join(folder, 'memfile')
       const files = [join(place, 'leases4.csv'), join(place, 'leases6.csv')]
-      const books = await playAtKea(place, { type: 'memfile' }, async () => {
+      const story = await playAtKea(place, { type: 'memfile' }, async () => {
         const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')))
         // The state stands before the user context.
         return texts.filter((text) => text.includes(',2,{')).length
       })
-      await takeOver(await inPostgres('from_memfile'), files, books)
+      await takeOver('from_memfile', await inPostgres('from_memfile'), files, story)
     }, 120_000)
 
     const noTables4 = keaTablesMissing('pgsql')
@@ -132,17 +139,17 @@ describe.skipIf(missing !== undefined)(
         const url = server.url.replace(/[^/]+$/, 'kea')
         const sql = postgres(url, { max: 1 })
         try {
-          const books = await playAtKea(join(folder, 'pgsql'), database, async () => {
+          const story = await playAtKea(join(folder, 'pgsql'), database, async () => {
             const [row] = await sql`SELECT (SELECT count(*) FROM lease4 WHERE state = 2)
                                      + (SELECT count(*) FROM lease6 WHERE state = 2) AS over`
             return Number(row?.['over'])
           })
-          await takeOver(await inPostgres('from_postgres'), [url], books)
+          await takeOver('from_postgres', await inPostgres('from_postgres'), [url], story)
         } finally {
           await sql.end({ timeout: 1 })
         }
       },
-      60_000,
+      120_000,
     )
 
     const noMaria = mariadbMissing() ?? keaTablesMissing('mysql')
@@ -153,19 +160,19 @@ describe.skipIf(missing !== undefined)(
         const maria = await startMariadb()
         try {
           const database = await makeKeaMariadb(maria, 'kea')
-          const books = await playAtKea(join(folder, 'mysql'), database, async () => {
+          const story = await playAtKea(join(folder, 'mysql'), database, async () => {
             const [row] = await maria.query(`SELECT (SELECT count(*) FROM kea.lease4 WHERE state = 2)
                                               + (SELECT count(*) FROM kea.lease6 WHERE state = 2) AS over_`)
             return Number(row?.['over_'])
           })
-          const { host, port, user, password, database: name } = maria
-          const config = await configFor('from_mariadb', { type: 'mysql', host, port, user, password, name })
-          await takeOver(config, [maria.url.replace(/[^/]+$/, 'kea')], books)
+          const { host, user, password, database: name } = maria
+          const store = { type: 'mysql', host, port: maria.port, user, password, name }
+          await takeOver('from_mariadb', store, [maria.url.replace(/[^/]+$/, 'kea')], story)
         } finally {
           await maria.stop()
         }
       },
-      90_000,
+      120_000,
     )
   },
 )

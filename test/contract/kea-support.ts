@@ -6,6 +6,7 @@
 import { createSocket } from 'node:dgram'
 import type { Socket } from 'node:dgram'
 import { once } from 'node:events'
+import { expect } from 'vitest'
 import { clientDuidOf, hear, say } from '../support/dhcp6.ts'
 import type { Heard, Said } from '../support/dhcp6.ts'
 import { hear4, macOf, say4 } from '../support/dhcp4.ts'
@@ -221,7 +222,7 @@ const book4 = (client: Client4, heard: Heard4, since: number, end: Book['end']):
 }
 
 /** DISCOVER, OFFER, REQUEST, ACK. */
-export const acquire4 = async (relay: Relay, client: Client4, end: Book['end']): Promise<Book> => {
+const acquire4 = async (relay: Relay, client: Client4, end: Book['end']): Promise<Book> => {
   const said = saidBy4(client)
   const offer = await relay.ask4({ type: 'discover', ...said })
   const since = soon()
@@ -230,7 +231,7 @@ export const acquire4 = async (relay: Relay, client: Client4, end: Book['end']):
 }
 
 /** A REQUEST in RENEWING, as the relay would send it on. */
-export const renew4 = async (relay: Relay, client: Client4, held: Book): Promise<Book> => {
+const renew4 = async (relay: Relay, client: Client4, held: Book): Promise<Book> => {
   const since = soon()
   const ack = await relay.ask4({ type: 'request', ...saidBy4(client), ciaddr: held.address })
   return book4(client, ack, since, held.end)
@@ -314,7 +315,7 @@ const addressesOf = (books: ReadonlyArray<Book>, isPrefix: boolean): ReadonlyArr
   books.map(({ address }) => address).filter((address) => address.includes('/') === isPrefix)
 
 /** Solicit, Advertise, Request, Reply. Gives the server's DUID too. */
-export const acquire6 = async (
+const acquire6 = async (
   relay: Relay,
   client: Client6,
   end: Book['end'],
@@ -329,7 +330,7 @@ export const acquire6 = async (
 }
 
 /** A Renew of everything that the client holds, at the server that gave it. */
-export const renew6 = async (
+const renew6 = async (
   relay: Relay,
   client: Client6,
   held: ReadonlyArray<Book>,
@@ -341,7 +342,7 @@ export const renew6 = async (
 }
 
 /** Release or Decline of everything that the client was given. */
-export const giveBack6 = async (
+const giveBack6 = async (
   relay: Relay,
   client: Client6,
   how: 'release' | 'decline',
@@ -396,7 +397,7 @@ const ends = (link: Client4['link']): Book['end'] =>
   link === 'endless' ? 'endless' : link === 'short' ? 'over' : 'held'
 
 /** Clients of DHCPv4 come, two renew, one each releases, declines and goes away. */
-export const playStory4 = async (relay: Relay): Promise<Pick<Story, 'books' | 'holders4'>> => {
+const playStory4 = async (relay: Relay): Promise<Pick<Story, 'books' | 'holders4'>> => {
   const over: Client4 = { number: 20, link: 'short', clientId: '0114' }
   const released: Client4 = { number: 21, link: 'usual', hostname: 'guest' }
   const declined: Client4 = { number: 22, link: 'usual', clientId: '0116' }
@@ -419,7 +420,7 @@ export const playStory4 = async (relay: Relay): Promise<Pick<Story, 'books' | 'h
 }
 
 /** The same for DHCPv6, with prefixes. */
-export const playStory6 = async (relay: Relay): Promise<Pick<Story, 'books' | 'holders6'>> => {
+const playStory6 = async (relay: Relay): Promise<Pick<Story, 'books' | 'holders6'>> => {
   const over: Client6 = { number: 20, link: 'short', na: 3 }
   const released: Client6 = { number: 21, link: 'usual', na: 1, pd: 2 }
   const declined: Client6 = { number: 22, link: 'usual', na: 1 }
@@ -436,4 +437,36 @@ export const playStory6 = async (relay: Relay): Promise<Pick<Story, 'books' | 'h
     books.push(...kept)
   }
   return { books, holders6 }
+}
+
+/** All that clients do. Takes the relays of DHCPv4 and DHCPv6. */
+export const playStory = async ([relay4, relay6]: readonly [Relay, Relay]): Promise<Story> => {
+  const four = await playStory4(relay4)
+  const six = await playStory6(relay6)
+  return { books: [...four.books, ...six.books], holders4: four.holders4, holders6: six.holders6 }
+}
+
+/** What is held at the end of it. */
+export const heldAfter = ({ holders4, holders6 }: Story): ReadonlyArray<Book> => [
+  ...holders4.map(({ book }) => book),
+  ...holders6.flatMap(({ books }) => books),
+]
+
+/** At another server: everybody renews and has what they had, also when they begin anew; newcomers get something else. */
+export const everybodyKeepsTheirs = async ([relay4, relay6]: readonly [Relay, Relay], story: Story): Promise<void> => {
+  const addresses = heldAfter(story).map(({ address }) => address)
+  const newcomer4 = await acquire4(relay4, { number: 50, link: 'usual' }, 'held')
+  expect(addresses).not.toContain(newcomer4.address)
+  const newcomer6 = await acquire6(relay6, { number: 50, link: 'usual', na: 1, pd: 1 }, 'held')
+  for (const { address } of newcomer6.books) expect(addresses).not.toContain(address)
+  const told = ({ address, lifetimeSec }: Book): string => `${address} for ${lifetimeSec} s`
+  for (const { client, book } of story.holders4) {
+    expect(told(await renew4(relay4, client, book))).toBe(told(book))
+    expect((await acquire4(relay4, client, book.end)).address).toBe(book.address)
+  }
+  for (const { client, books, server } of story.holders6) {
+    expect((await renew6(relay6, client, books, server)).map(told)).toEqual(books.map(told))
+    const anew = await acquire6(relay6, client, 'held')
+    expect(anew.books.map(({ address }) => address)).toEqual(books.map(({ address }) => address))
+  }
 }
