@@ -44,8 +44,8 @@ export interface Stage {
   /** The cluster, on a stage with Galera. */
   readonly galera: TestGalera | undefined
   readonly postgres: TestPostgres | undefined
-  /** Starts the servers of a topology on a fresh ledger, and stops those that run. */
-  readonly serve: (topology: Topology) => Promise<void>
+  /** Starts the servers of a topology on a fresh ledger, and stops those that run. `own` is laid over `LeaseLedger`. */
+  readonly serve: (topology: Topology, own?: object) => Promise<void>
   /** The topology that is served now. */
   readonly topology: () => Topology
   /** How many rows a condition finds among the events of the ledger in use. */
@@ -164,13 +164,13 @@ const makeStage = (parts: Parts): Stage => {
     const from = (first: number): string => [...hosts.slice(first), ...hosts.slice(0, first)].join(',')
     return (first) => ({ type: 'mysql', host: from(first), name, user: 'ledger', password: 'ledger' })
   }
-  const serve = async (topology: Topology): Promise<void> => {
+  const serve = async (topology: Topology, own: object = {}): Promise<void> => {
     for (const { under } of servers) await under.stop()
     await parts.crowd.forget()
     const databaseOf = await database(`ledger${++ledgers}`)
     // One after the other: the first one makes the tables.
     for (const [index, preferred] of topology.entries()) {
-      await servers[index]?.under.start(configOf(index, databaseOf(preferred)))
+      await servers[index]?.under.start(configOf(index, databaseOf(preferred), own))
     }
     serving = topology
   }
@@ -196,7 +196,7 @@ const makeStage = (parts: Parts): Stage => {
 }
 
 /** What a server is told, in Kea's words and ours. */
-const configOf = (index: number, database: object): ServerConfig => {
+const configOf = (index: number, database: object, own: object): ServerConfig => {
   const small = { 'valid-lifetime': SMALL_LEASE_SEC, 'renew-timer': 1, 'rebind-timer': 2 }
   const shared = {
     'interfaces-config': { interfaces: [] },
@@ -231,6 +231,7 @@ const configOf = (index: number, database: object): ServerConfig => {
         dhcp4: [{ address: `198.18.9.${101 + index}`, port: PORTS.port4 }],
         dhcp6: [{ address: six(101 + index), port: PORTS.port6 }],
       },
+      ...own,
     },
   }
 }
