@@ -15,6 +15,8 @@ const DEFAULT_PORT = { postgresql: 5432, mysql: 3306, eventstore: 2113 } as cons
 const CONNECT_TIMEOUT_MS = 1000
 const STATEMENT_TIMEOUT_MS = 2000
 const PREFER_AGAIN_MS = 5000
+/** Kea's default is none, which would ask without a pause. */
+const RECONNECT_WAIT_MS = 1000
 const DEFAULT_DATABASE = 'kea'
 
 /** Keys that mean nothing to a store of one's own. */
@@ -79,6 +81,7 @@ const remote = (
     const message = 'prefer-again-time is not for the type eventstore, whose cluster itself chooses its leader'
     report.error([...written.at, 'prefer-again-time'], message, 'key')
   }
+  warnOfReconnection(written, report)
   const hosts = hostsOf(written, type, report)
   const password = passwordOf(written, report)
   if (hosts === undefined || password === undefined) return undefined
@@ -93,11 +96,23 @@ const remote = (
     preferAgainMs: written['prefer-again-time'] ?? PREFER_AGAIN_MS,
     reconnect: {
       triesMax: written['max-reconnect-tries'],
-      waitMs: written['reconnect-wait-time'] ?? 0,
+      waitMs: written['reconnect-wait-time'] || RECONNECT_WAIT_MS,
       onFail: written['on-fail'] ?? 'stop-retry-exit',
       retryOnStartup: written['retry-on-startup'] ?? false,
     },
   })
+}
+
+/** Once it runs, a server whose database is away serves what it can and tries for ever. */
+const warnOfReconnection = (written: StoreText, report: Report): void => {
+  const onFail = written['on-fail']
+  if (onFail !== undefined && onFail !== 'serve-retry-continue') {
+    report.ignore('on-fail', 'a server whose database is away answers what it knows and tries for ever')
+  }
+  const tries = written['max-reconnect-tries']
+  if (tries !== undefined && written['retry-on-startup'] !== true) {
+    report.ignore('max-reconnect-tries', 'only with retry-on-startup, at the start, are the tries counted')
+  }
 }
 
 const hostsOf = (written: StoreText, type: Remote, report: Report): readonly Host[] | undefined => {
