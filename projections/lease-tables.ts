@@ -68,8 +68,15 @@ export interface LeaseTables {
   ) => TaskEither<ReadError, Applied>
   /** How far the tables are. */
   readonly checkpoint: (projection: string) => TaskEither<ReadError, Checkpoint>
-  /** Every row, as they stood at one moment, in any order. `onRow` is called synchronously and must not throw. */
-  readonly snapshot: (projection: string, onRow: (row: LeaseRow) => void) => TaskEither<ReadError, SnapshotEnd>
+  /**
+   * Every row, as they stood at one moment, in any order; and, with `onSpan`, every span of that moment where spans are
+   * kept, those of one address one after the other. Both are called synchronously and must not throw.
+   */
+  readonly snapshot: (
+    projection: string,
+    onRow: (row: LeaseRow) => void,
+    onSpan?: (span: SpanRow) => void,
+  ) => TaskEither<ReadError, SnapshotEnd>
   /** The spans that these tables keep; undefined where they keep none, and the ledger itself must be read through. */
   readonly history?: HistoryTable | undefined
   /**

@@ -23,6 +23,7 @@ import type { LeaseTables, SnapshotEnd, Statistic } from './lease-tables.ts'
 import { isErased } from './log-page.ts'
 import { walkMerged } from './merged-log.ts'
 import { countRow, statisticKey } from './statistics.ts'
+import { SpanCheck } from './verify-spans.ts'
 
 /** What can be wrong. */
 export type Fault =
@@ -40,6 +41,10 @@ export type Fault =
   | 'row'
   /** A statistic that is not what the rows add up to. */
   | 'statistic'
+  /** A span of the history that the ledger does not tell of, or tells otherwise, or that the tables lack. */
+  | 'span'
+  /** Spans of the history by which two clients held one address at once. */
+  | 'disputed'
 
 /** How often something is wrong, and the first time in one sentence. */
 export interface Difference {
@@ -56,6 +61,8 @@ export interface Verified {
   readonly streams: number
   /** Rows of the tables; undefined when no tables were given. */
   readonly rows: number | undefined
+  /** Spans of the history; undefined when no tables were given that keep any. */
+  readonly spans: number | undefined
   readonly checkpoint: Checkpoint
   readonly differences: Partial<Record<Fault, Difference>>
 }
@@ -63,7 +70,7 @@ export interface Verified {
 export interface VerifyOptions {
   readonly store: EventReader
   /** The tables to compare; none to look at the ledger alone. */
-  readonly tables?: Pick<LeaseTables, 'snapshot' | 'where'> | undefined
+  readonly tables?: Pick<LeaseTables, 'snapshot' | 'where' | 'history'> | undefined
   /** Whether `stored` is what was chained to `previous`, the hash before it, 32 octets; `genesis` before the first. */
   readonly checkLink: (previous: Uint8Array, stored: Stored) => boolean
   readonly genesis: Uint8Array
@@ -84,7 +91,11 @@ export const verify =
     const verification = new Verification(options)
     // The tables first: whatever they show is then in the ledger. Their rows are kept as digests until they are met.
     if (tables !== undefined) {
-      const end = await tables.snapshot(LEASES, (row) => verification.takeRow(row))()
+      const end = await tables.snapshot(
+        LEASES,
+        (row) => verification.takeRow(row),
+        tables.history === undefined ? undefined : (span) => verification.spans?.takeSpan(span),
+      )()
       if (E.isLeft(end)) return end
       verification.takeSnapshotEnd(end.right)
     }
@@ -99,7 +110,9 @@ export const verify =
     })
     if (E.isLeft(walked)) return walked
     onProgress?.({ done, total: done })
-    return E.right(verification.finish(heads.right))
+    const verified = verification.finish(heads.right)
+    if (tables === undefined || verification.spans === undefined) return E.right(verified)
+    return E.map(() => verified)(await verification.spans.finish(store, tables))
   }
 
 /** What is remembered of a stream. */
@@ -135,9 +148,13 @@ class Verification {
   #events = 0
   #erased = 0
   readonly #prefixes = new Map<string, SpanRow>()
+  /** The check of the spans, where tables keep them. */
+  readonly spans: SpanCheck | undefined
 
   constructor(options: VerifyOptions) {
     this.#options = options
+    if (options.tables?.history === undefined) return
+    this.spans = new SpanCheck(options.maxClockSkewMs, (fault, what) => this.#found(fault, what))
   }
 
   takeRow(row: LeaseRow): void {
@@ -146,6 +163,7 @@ class Verification {
 
   takeSnapshotEnd(end: SnapshotEnd): void {
     this.#end = end
+    this.spans?.takeEnd()
     const counted = new Map<string, Statistic>()
     for (const { row } of this.#rows.values()) countRow(counted, row, 1)
     const stored = new Map(end.statistics.map((statistic) => [statisticKey(statistic), statistic.leases]))
@@ -181,7 +199,7 @@ class Verification {
     for (const [name, { revision, waiting }] of this.#streams) {
       if (waiting !== undefined && waiting.size > 0) {
         this.#found('revision', `${name}: revision ${revision + 1} is missing`)
-        for (const { stored, event } of waiting.values()) this.#compareRow(stored, event)
+        for (const one of waiting.values()) this.#compareTables(one)
       }
     }
     for (const [name, { row, isSeen }] of this.#rows) {
@@ -198,6 +216,7 @@ class Verification {
       erased: this.#erased,
       streams: this.#streams.size,
       rows: this.#end === undefined ? undefined : this.#rows.size,
+      spans: this.spans?.spans,
       checkpoint: heads,
       differences: this.#differences,
     }
@@ -255,9 +274,10 @@ class Verification {
   }
 
   /** The next event of a stream. */
-  #follow(stream: Stream, { stored, event }: Decoded): void {
+  #follow(stream: Stream, decoded: Decoded): void {
+    const { stored, event } = decoded
     stream.revision = stored.revision
-    this.#compareRow(stored, event)
+    this.#compareTables(decoded)
     if (event === undefined) {
       stream.status = undefined
       return
@@ -294,9 +314,16 @@ class Verification {
     }
   }
 
+  /** What the tables must show of an event, if they are so far. */
+  #compareTables({ stored, event }: Decoded): void {
+    if (this.#end === undefined || stored.seq > (this.#end.checkpoint[stored.log] ?? 0)) return
+    if (event === undefined) this.spans?.takeErased(stored.stream)
+    else this.spans?.takeEvent({ ...stored, event })
+    this.#compareRow(stored, event)
+  }
+
   /** The tables must show the last event up to their checkpoint, column by column. */
   #compareRow(stored: Stored, event: LeaseEvent | undefined): void {
-    if (this.#end === undefined || stored.seq > (this.#end.checkpoint[stored.log] ?? 0)) return
     const expected = this.#rows.get(stored.stream)
     if (expected === undefined || expected.row.revision < stored.revision) {
       if (event !== undefined) this.#lacking.set(stored.stream, stored.revision)

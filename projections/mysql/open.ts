@@ -3,12 +3,13 @@ import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
 import type { Checkpoint, LogName, ReadError, Seq } from '../../domain/event-store.ts'
+import type { SpanRow } from '../history.ts'
 import type { KeaLeaseType, LeaseRow, LeaseTable } from '../lease-row.ts'
 import type { LeaseTables, ShadowTables, SnapshotEnd, Statistic } from '../lease-tables.ts'
 import { fromOctets } from './columns.ts'
 import { makeConnection, whereText } from './connection.ts'
 import type { Connection, MysqlTablesOptions, Row, Statements } from './connection.ts'
-import { makeHistory } from './history.ts'
+import { allSpansStatement, makeHistory, spanFromRow } from './history.ts'
 import { openPast, openShadow } from './shadow.ts'
 import { checkpointStatement, rowsStatement, statisticsStatement } from './statements.ts'
 import { applyBatch } from './write.ts'
@@ -54,7 +55,7 @@ const withSuffix = (
       connection.run((statements) => applyBatch(statements, suffix, { projection, log, from, to, rows, spans })),
   checkpoint: (projection) => async () =>
     E.map(toCheckpoint)(await connection.run(({ rows }) => rows(checkpointStatement(suffix), [projection]))),
-  snapshot: (projection, onRow) => () => readSnapshot(options, suffix, projection, onRow),
+  snapshot: (projection, onRow, onSpan) => () => readSnapshot(options, suffix, projection, onRow, onSpan),
   history: makeHistory(connection, suffix),
   close: connection.close,
 })
@@ -82,6 +83,7 @@ const readSnapshot = async (
   suffix: string,
   projection: string,
   onRow: (row: LeaseRow) => void,
+  onSpan: ((span: SpanRow) => void) | undefined,
 ): Promise<Either<ReadError, SnapshotEnd>> => {
   const connection = makeConnection(options)
   let rowsRead = 0
@@ -94,6 +96,12 @@ const readSnapshot = async (
       await stream(rowsStatement(suffix, table), (row) => {
         rowsRead++
         onRow(fromOctets(table, row))
+      })
+    }
+    if (onSpan !== undefined) {
+      await stream(`${allSpansStatement(suffix)}\nORDER BY span_key`, (row) => {
+        rowsRead++
+        onSpan(spanFromRow(row))
       })
     }
     await rows('COMMIT')

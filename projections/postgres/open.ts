@@ -3,6 +3,7 @@ import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
 import type { Checkpoint, LogName, ReadError, Seq } from '../../domain/event-store.ts'
+import type { SpanRow } from '../history.ts'
 import { tableOf } from '../lease-row.ts'
 import type { KeaLeaseType, LeaseRow, LeaseTable } from '../lease-row.ts'
 import type { Applied, LeaseTables, ShadowTables, SnapshotEnd, Statistic } from '../lease-tables.ts'
@@ -10,7 +11,7 @@ import { arrayLiterals, fromTexts } from './columns.ts'
 import { makeConnection, whereText } from './connection.ts'
 import type { Connection, PostgresTablesOptions } from './connection.ts'
 import { applyDisputed, isDisputed, makeHistory } from './history.ts'
-import { spanLiterals } from './history-statements.ts'
+import { allSpansStatement, spanFromTexts, spanLiterals } from './history-statements.ts'
 import { openPast, openShadow } from './shadow.ts'
 import { applyStatement, checkpointStatement, quoted, rowsStatement, statisticsStatement } from './statements.ts'
 import { texts } from './texts.ts'
@@ -86,7 +87,7 @@ const inSchema = (
         return E.map(elsewhere(log))(await checkpoint(projection))
       },
     checkpoint: (projection) => () => checkpoint(projection),
-    snapshot: (projection, onRow) => () => readSnapshot(options, schema, projection, onRow),
+    snapshot: (projection, onRow, onSpan) => () => readSnapshot(options, schema, projection, onRow, onSpan),
     history: makeHistory(connection, schema),
     close: connection.close,
   }
@@ -114,6 +115,7 @@ const readSnapshot = async (
   schema: string,
   projection: string,
   onRow: (row: LeaseRow) => void,
+  onSpan: ((span: SpanRow) => void) | undefined,
 ): Promise<Either<ReadError, SnapshotEnd>> => {
   const connection = makeConnection(options)
   let rowsRead = 0
@@ -129,6 +131,15 @@ const readSnapshot = async (
             rowsRead++
             onRow(fromTexts(table, row as unknown as ReadonlyArray<string | null>))
           })
+        }
+        if (onSpan !== undefined) {
+          await transaction
+            .unsafe(`${allSpansStatement(schema)}\nORDER BY address`, [], { prepare: true })
+            .values()
+            .forEach((row) => {
+              rowsRead++
+              onSpan(spanFromTexts(row as unknown as ReadonlyArray<string | null>))
+            })
         }
         return { checkpoint, statistics }
       }) as Promise<SnapshotEnd>,
