@@ -2,6 +2,7 @@
 import { generateKeyPairSync } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import type { WriteFileOptions } from 'node:fs'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import * as E from 'fp-ts/lib/Either.js'
@@ -16,8 +17,9 @@ import { isErased } from '../../projections/log-page.ts'
 import { checkEvidence, fingerprint, makeEvidence, signEvidence, signingKey } from '../evidence/document.ts'
 import type { Segment } from '../evidence/document.ts'
 import { proveWindow } from '../evidence/proof.ts'
+import type { Config } from '../config/model.ts'
 import { fail } from './fail.ts'
-import { orFail, streamArgument, withLedgerOptions, withReader } from './open.ts'
+import { configOf, orFail, streamArgument, withLedgerOptions, withReader } from './open.ts'
 import type { LedgerArguments } from './open.ts'
 import { localZone, parseTime } from './time.ts'
 
@@ -44,22 +46,51 @@ export const evidenceCommand = (): Command =>
     .argument('<address>', 'IPv4 or IPv6 address, or a delegated prefix')
     .requiredOption('--at <time>', 'the moment; ISO 8601 in any zone, or @seconds')
     .requiredOption('--out <file>', 'the file to write')
-    .option('--key <file>', `private key to sign it with; default ${KEY_FILE} in the data folder, if it is there`)
+    .option(
+      '--key <file>',
+      `private key to sign it with; default evidence-key of the configuration, or ${KEY_FILE} in the data folder`,
+    )
     .action((address: string, args: Arguments) =>
       withReader(args, async ({ reader }, config) => {
         const at = parseTime(args.at, localZone())
         if (E.isLeft(at)) return fail(at.left)
-        const key = keyOf(args.key, join(config.ledger.dataFolder, KEY_FILE))
+        const key = orRefuse(configuredKey(config.ledger, args.key))
         await write(reader, streamArgument(address), at.right.at, args.out, key)
       }),
     )
 
-const keyOf = (named: string | undefined, standing: string): KeyObject | undefined => {
-  const file = named ?? (existsSync(standing) ? standing : undefined)
-  if (file === undefined) return undefined
-  if (!existsSync(file)) return fail(`${file} is not there; make a key with \`ledger keygen\``)
-  const key = signingKey(readFileSync(file, 'utf8'))
-  return E.isRight(key) ? key.right : fail(`${file}: ${key.left}`)
+/** Where the key is kept if nobody says otherwise. */
+const standingKey = ({ evidenceKey, dataFolder }: KeyPlaces): string => evidenceKey ?? join(dataFolder, KEY_FILE)
+
+/** What a configuration says of the key. */
+export type KeyPlaces = Pick<Config['ledger'], 'evidenceKey' | 'dataFolder'>
+
+/**
+ * The key that signs: the one in `named`, or that of the configuration; undefined when there is none. One that is named
+ * or configured must be there. `Left` is one sentence.
+ */
+export const configuredKey = (places: KeyPlaces, named?: string): E.Either<string, KeyObject | undefined> => {
+  const file = named ?? standingKey(places)
+  if (!existsSync(file)) {
+    const isWanted = named !== undefined || places.evidenceKey !== undefined
+    return isWanted ? E.left(`${file} is not there; make a key with \`ledger keygen\``) : E.right(undefined)
+  }
+  try {
+    return E.mapLeft((reason: string) => `${file}: ${reason}`)(signingKey(readFileSync(file, 'utf8')))
+  } catch (error) {
+    return E.left(`${file} cannot be read: ${(error as Error).message}`)
+  }
+}
+
+const orRefuse = <A>(answer: E.Either<string, A>): A => (E.isRight(answer) ? answer.right : fail(answer.left))
+
+/** Writes a file; ends the process with the reason when that cannot be done. */
+const writeFile = (file: string, text: string | Buffer, options: WriteFileOptions = {}): void => {
+  try {
+    writeFileSync(file, text, options)
+  } catch (error) {
+    fail(`${file} cannot be written: ${(error as Error).message}`)
+  }
 }
 
 const write = async (
@@ -81,7 +112,7 @@ const write = async (
   const heads = proof.logs.map(({ log, seq, hash }) => `${log}/${seq} ${hash}`)
   const made = makeEvidence({ stream, at, askedAt }, events, segments, { heads, missing: [...proof.missing] })
   const evidence = key === undefined ? made : signEvidence(made, key)
-  writeFileSync(out, `${JSON.stringify(evidence, null, 2)}\n`)
+  writeFile(out, `${JSON.stringify(evidence, null, 2)}\n`)
   print(`${evidence.statement}`)
   const links = segments.reduce((sum, { stored }) => sum + stored.length, 0)
   print(`${out}: ${events.length} events, ${links} links of the chain, ${key === undefined ? 'not signed' : 'signed'}`)
@@ -128,14 +159,18 @@ const segmentOf = async (reader: EventReader, log: LogName, first: Seq, last: Se
 
 /** Makes a key pair. */
 export const keygenCommand = (): Command =>
-  new Command('keygen')
+  withLedgerOptions(new Command('keygen'))
     .description('make an Ed25519 key that signs evidence, and the public key to give to those who check it')
-    .requiredOption('--out <file>', `where to write it, such as ${KEY_FILE} in the data folder; FILE.pub beside it`)
-    .action(({ out }: { readonly out: string }) => {
+    .option(
+      '--out <file>',
+      `where to write it, FILE.pub beside it; default evidence-key of the configuration, or ${KEY_FILE} in the data folder`,
+    )
+    .action((args: LedgerArguments & { readonly out?: string }) => {
+      const out = args.out ?? standingKey(configOf(args).ledger)
       if (existsSync(out)) return fail(`${out} is there already; keys are not overwritten`)
       const { privateKey, publicKey } = generateKeyPairSync('ed25519')
-      writeFileSync(out, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 })
-      writeFileSync(`${out}.pub`, publicKey.export({ type: 'spki', format: 'pem' }))
+      writeFile(out, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600, flag: 'wx' })
+      writeFile(`${out}.pub`, publicKey.export({ type: 'spki', format: 'pem' }))
       print(`${out}: key ${fingerprint(publicKey.export({ type: 'spki', format: 'der' }))}`)
     })
 

@@ -16,7 +16,7 @@ import { verify } from '../../projections/verify.ts'
 import { formatErrors, loadConfig } from '../config/load.ts'
 import { aheadOfHeads, parseCheckpoint } from '../import/order.ts'
 import { openWriter } from '../stores.ts'
-import { verifyFile } from './evidence.ts'
+import { configuredKey, verifyFile } from './evidence.ts'
 import { fail } from './fail.ts'
 import { readAll } from './history-ask.ts'
 import { configOf, orFail, QUICK_START, streamArgument, withLedgerOptions, withReader } from './open.ts'
@@ -160,9 +160,12 @@ export const verifyCommand = (): Command =>
             onProgress: onBar(bar),
           })()
           bar.stop()
-          const { logs, events, streams, rows, erased, differences } = orFail(verified)
+          const { logs, events, streams, rows, spans, erased, differences } = orFail(verified)
           const checked = [`${events} events in ${logs} logs`, `${streams} streams`]
-          if (rows !== undefined) checked.push(`${rows} rows in ${target?.where ?? ''}`)
+          if (rows !== undefined) {
+            const kept = spans === undefined ? `${rows} rows` : `${rows} rows and ${spans} spans`
+            checked.push(`${kept} in ${target?.where ?? ''}`)
+          }
           if (erased > 0) checked.push(`${erased} erased events`)
           print(`checked: ${checked.join(', ')}`)
           for (const [fault, { count, first }] of Object.entries(differences))
@@ -180,6 +183,8 @@ export const checkCommand = (): Command =>
     .action((args: LedgerArguments) => {
       const loaded = loadConfig(args.config.length > 0 ? args.config : [QUICK_START], {})
       if (E.isLeft(loaded)) return fail(formatErrors(loaded.left))
+      const key = configuredKey(loaded.right.ledger)
+      if (E.isLeft(key)) return fail(`LeaseLedger.evidence-key: ${key.left}`)
       for (const warning of loaded.right.warnings) print(`warning: ${warning}`)
       print('the configuration is valid')
     })

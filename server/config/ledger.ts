@@ -24,6 +24,7 @@ export const resolveLedger = (written: LedgerText | undefined, overrides: Overri
   return {
     serverName: overrides.serverName ?? written?.['server-name'],
     dataFolder: resolve(overrides.dataFolder ?? written?.['data-folder'] ?? DATA_FOLDER),
+    evidenceKey: written?.['evidence-key'] === undefined ? undefined : resolve(written['evidence-key']),
     maxClockSkewSec: written?.['max-clock-skew'] ?? MAX_CLOCK_SKEW_SEC,
     loadBalancing: written?.['load-balancing'] ?? false,
     workers: written?.workers ?? 1,

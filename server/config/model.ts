@@ -396,7 +396,10 @@ export interface ServerStore {
   readonly statementTimeoutMs: number
   /** How long to stay with another host before the preferred one is tried again. Default 5000. */
   readonly preferAgainMs: number
-  /** Kea's reconnection keys, honoured at the start: whether to wait for a store that cannot be reached yet. */
+  /**
+   * Kea's reconnection keys, honoured at the start: whether to wait for a store that cannot be reached yet, how often,
+   * undefined for ever, and how long between two tries.
+   */
   readonly reconnect: {
     readonly triesMax: number | undefined
     readonly waitMs: number
@@ -453,6 +456,8 @@ export interface LedgerConfig {
   /** Undefined: the machine's host name. */
   readonly serverName: string | undefined
   readonly dataFolder: string
+  /** File of the Ed25519 key that signs evidence, absolute; undefined: that in the data folder, if there is one. */
+  readonly evidenceKey: string | undefined
   readonly maxClockSkewSec: number
   readonly loadBalancing: boolean
   readonly workers: number

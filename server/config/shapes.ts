@@ -369,6 +369,7 @@ const LeaseLedger = shape(
   {
     'server-name': word(64),
     'data-folder': word(4096),
+    'evidence-key': word(4096),
     'max-clock-skew': seconds,
     'load-balancing': flag,
     workers: integer(1, 256),
