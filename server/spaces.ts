@@ -129,6 +129,17 @@ export class Spaces {
     return overlapped
   }
 
+  /** The share of a subnet's places that is taken, as far as this server knows: 0 to 1; 0 where it has none. */
+  usedShare(category: Category, subnetId: number): number {
+    let size = 0
+    let taken = 0
+    for (const { occupancy } of this.of(category, subnetId)) {
+      size += occupancy.size
+      taken += occupancy.taken
+    }
+    return size === 0 ? 0 : taken / size
+  }
+
   /** A free address or prefix for a client; `undefined` when all are taken as far as this server knows. */
   choose(choice: Choice): Free | undefined {
     const { spaces } = choice

@@ -393,11 +393,8 @@ export class Service4 {
   }
 
   #crowded(subnet: Subnet4): boolean {
-    if (subnet.adaptiveLeaseTimeThreshold === undefined) return false
-    const spaces = this.#options.spaces.of('lease4', subnet.id)
-    const size = spaces.reduce((sum, space) => sum + space.occupancy.size, 0)
-    const taken = spaces.reduce((sum, space) => sum + space.occupancy.taken, 0)
-    return size > 0 && taken / size > subnet.adaptiveLeaseTimeThreshold
+    const threshold = subnet.adaptiveLeaseTimeThreshold
+    return threshold !== undefined && this.#options.spaces.usedShare('lease4', subnet.id) > threshold
   }
 
   #nak(exchange: Exchange4, subnet: Subnet4, message: string): Verdict4 {

@@ -349,12 +349,24 @@ export class Bindings {
 
   #terms(exchange: Exchange6, place: Place6, iaid: number, wish: Wish): ReturnType<typeof terms6> {
     const { config, replica } = this.#options
-    const before = leaseIn(replica.get(place.stream).state)
-    const relayBefore = before?.holder === clientKey6(exchange.client, iaid) ? before.relay : undefined
+    const { state } = replica.get(place.stream)
+    const before = leaseIn(state)
+    const own = before?.holder === clientKey6(exchange.client, iaid) ? before : undefined
+    const left = (): Wish => (state.status === 'bound' && own !== undefined ? this.#remaining(place, own) : NO_TIME)
+    const crowded = this.#isCrowded(place) ? left() : undefined
     const names = classifyAdditional6(config, exchange, exchange.classes, [place.subnet, place.pool])
-    return terms6(exchange, classesIn(config.classes, names), place, iaid, wish, relayBefore)
+    const classes = classesIn(config.classes, names)
+    return terms6(exchange, classes, place, { iaid, wish, relayBefore: own?.relay, crowded })
+  }
+
+  /** Whether so much of the subnet is taken that leases are to be short. */
+  #isCrowded({ subnet, resource }: Place6): boolean {
+    const threshold = subnet.adaptiveLeaseTimeThreshold
+    return threshold !== undefined && this.#options.spaces.usedShare(resource.category, subnet.id) > threshold
   }
 }
+
+const NO_TIME: Wish = { preferredSec: 0, validSec: 0 }
 
 const isOpen = (taken: Taken, stream: StreamName, ia: IaRequest): boolean => {
   const owner = taken.get(stream)

@@ -84,20 +84,32 @@ export interface Wish {
   readonly validSec: number
 }
 
+/** What an IA brings to the terms of its lease. */
+export interface IaTerms {
+  readonly iaid: number
+  readonly wish: Wish
+  /** What relays said of the client before, which counts while it speaks past them. */
+  readonly relayBefore: Relay | undefined
+  /** In a crowded subnet, what is left of the client's lease; undefined where there is room. */
+  readonly crowded: Wish | undefined
+}
+
 const bounded = (wished: number, bounds: Lifetimes): number =>
   wished === 0 ? bounds.default : Math.min(Math.max(wished, bounds.min), bounds.max)
 
+const shortened = (wanted: number, { min }: Lifetimes, leftSec: number | undefined): number =>
+  leftSec === undefined ? wanted : Math.max(min, Math.min(wanted, leftSec))
+
 /**
  * The terms for an IA of a client: lifetimes as wished within the bounds of the client's first class that has any, else of
- * the subnet; the preferred lifetime never beyond the valid one (RFC 8415 §21.6).
+ * the subnet; the preferred lifetime never beyond the valid one (RFC 8415 §21.6). In a crowded subnet they are the shortest,
+ * or what is left of the client's lease where that is more.
  */
 export const terms6 = (
   exchange: Exchange6,
   classes: ReadonlyArray<ClientClass6>,
   place: Place6,
-  iaid: number,
-  wish: Wish,
-  relayBefore: Relay | undefined,
+  { iaid, wish, relayBefore, crowded }: IaTerms,
 ): Terms => {
   const { client, packet, reservation } = exchange
   const { subnet, pool } = place
@@ -106,7 +118,8 @@ export const terms6 = (
     classes.find((one) => one.preferredLifetime !== undefined)?.preferredLifetime ?? subnet.preferredLifetime
   const { hostnameRules } = subnet
   const hostname = hostnameRules === undefined ? client.hostname : hostname6(packet, hostnameRules)
-  const validLifetimeSec = bounded(wish.validSec, valid)
+  const validLifetimeSec = shortened(bounded(wish.validSec, valid), valid, crowded?.validSec)
+  const preferredSec = shortened(bounded(wish.preferredSec, preferred), preferred, crowded?.preferredSec)
   return {
     clientId: undefined,
     duid: client.duid,
@@ -119,7 +132,7 @@ export const terms6 = (
     hwType: client.hwType,
     iaid,
     poolId: pool?.id ?? 0,
-    preferredLifetimeSec: Math.min(bounded(wish.preferredSec, preferred), validLifetimeSec),
+    preferredLifetimeSec: Math.min(preferredSec, validLifetimeSec),
     relay: client.relay ?? relayBefore,
     subnetId: subnet.id,
     transactionId: packet.transactionId,

@@ -134,6 +134,39 @@ describe('Request (§18.3.2)', () => {
   })
 })
 
+describe('lifetimes in a subnet that is nearly full', () => {
+  const limits = { 'min-valid-lifetime': 600, 'min-preferred-lifetime': 300, 'adaptive-lease-time-threshold': 0.5 }
+  const timesOf = (a: Given6, address: string) => {
+    const { state } = a.server.replica.get(`lease6/${address}` as StreamName)
+    return state.status === 'vacant' ? [] : [state.lease.preferredLifetimeSec, state.lease.validLifetimeSec]
+  }
+
+  it('are the shortest for new leases; one that has more left keeps it', async () => {
+    const a = given6(config(limits, { pools: [{ pool: '2001:db8:1::10 - 2001:db8:1::13' }] }))
+    const addresses: string[] = []
+    for (const client of [1, 2, 3, 4]) addresses.push(leaseOf(await acquire6(a, { client, na: { 1: [] } })))
+    const [first = '', , third = ''] = addresses
+    expect(addresses.map((address) => timesOf(a, address)[1])).toEqual([3600, 3600, 600, 600])
+    expect(timesOf(a, third)).toEqual([300, 600])
+    a.pass(500)
+    const renew: Said = { type: 'renew', client: 1, to: a.server.duid, xid: 9, na: { 1: [first] } }
+    await a.ask(renew)
+    expect(timesOf(a, first)).toEqual([1900, 3100])
+    a.pass(2900)
+    await a.ask({ ...renew, xid: 10 })
+    expect(timesOf(a, first)).toEqual([300, 600])
+  })
+
+  it('of prefixes go by the pools of prefixes', async () => {
+    const pool = { prefix: '2001:db8:8000::', 'prefix-len': 55, 'delegated-len': 56 }
+    const a = given6(config(limits, { 'pd-pools': [pool] }))
+    const valid = async (client: number) =>
+      Object.values((await acquire6(a, { client, pd: { 1: [] } })).pd[1]?.leases ?? {})
+    expect([await valid(1), await valid(2)]).toEqual([[3600], [600]])
+    expect(Object.values((await acquire6(a, { client: 3, na: { 1: [] } })).na[1]?.leases ?? {})).toEqual([3600])
+  })
+})
+
 describe('Confirm (§18.3.3)', () => {
   it('says NotOnLink when one address of several IAs is not of the link, and holds no lease for it', async () => {
     const a = given6(config())
