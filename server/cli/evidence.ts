@@ -174,10 +174,18 @@ export const keygenCommand = (): Command =>
       print(`${out}: key ${fingerprint(publicKey.export({ type: 'spki', format: 'der' }))}`)
     })
 
+const readOrFail = (file: string): string => {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    return fail(`${file} cannot be read: ${(error as Error).message}`)
+  }
+}
+
 /** Checks a document that `ledger evidence` wrote, without any ledger. Exit code 1 when something is wrong. */
 export const verifyFile = (file: string, keyFile: string | undefined): void => {
   if (!existsSync(file)) return fail(`${file} is not there`)
-  const checked = checkEvidence(readFileSync(file, 'utf8'))
+  const checked = checkEvidence(readOrFail(file))
   if (E.isLeft(checked)) return fail(`${file}: ${checked.left}`)
   const { statement, events, links, signedBy, wrong } = checked.right
   const all = [...wrong]
@@ -191,6 +199,6 @@ export const verifyFile = (file: string, keyFile: string | undefined): void => {
 }
 
 const publicFingerprint = (file: string): string => {
-  const text = readFileSync(file, 'utf8').replace(/-----[^-]+-----|\s/g, '')
+  const text = readOrFail(file).replace(/-----[^-]+-----|\s/g, '')
   return fingerprint(Buffer.from(text, 'base64'))
 }

@@ -227,6 +227,13 @@ export const historySuite = (open: () => Promise<AuditSite<unknown>>): (() => Au
     expect(before.out).toContain('the ledger begins at')
   })
 
+  it('stands on a ledger and tables in which everything fits', async () => {
+    const { code, out } = await site.ask(['verify'])
+    expect(out).toContain(`checked: ${site.events} events in 2 logs`)
+    expect(out).toContain(`${site.truth.length} spans in`)
+    expect([code, out.split('\n').at(-2)]).toEqual([0, 'everything fits'])
+  })
+
   it.each([
     [['198.18.0.40', '--mac', '020000000001'], 'give an address'],
     [['198.18.0.300'], 'neither an address nor a prefix'],
