@@ -2,7 +2,7 @@
 import { ip4Text } from '../../domain/address.ts'
 import { makeOptionRegistry } from '../options/registry.ts'
 import { resolveClasses4 } from './classes.ts'
-import { checkHooks, sharedService, wantsFlexibleIds } from './global.ts'
+import { checkHooks, noticeUnused, sharedService, wantsFlexibleIds } from './global.ts'
 import {
   checkTimers,
   classRules,
@@ -47,6 +47,7 @@ export const resolveDhcp4 = (global: DhcpText4, listen: readonly ListenAddress[]
   const byName = new Map(classes.map((each) => [each.name, each]))
   const context: Context = { global, definitions, classes: byName, ids: subnetIds(written, report), report }
   checkHooks(global['hooks-libraries'], report)
+  noticeUnused(global, report)
   checkTimers(global, report)
   refuseOverlaps(written.map(rangeOfSubnet), 'subnet', report)
   const subnets = [

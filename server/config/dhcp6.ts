@@ -2,7 +2,7 @@
 import { ip6Last, ip6Text } from '../../domain/address.ts'
 import { makeOptionRegistry } from '../options/registry.ts'
 import { resolveClasses6 } from './classes.ts'
-import { checkHooks, sharedService, wantsFlexibleIds } from './global.ts'
+import { checkHooks, noticeUnused, sharedService, wantsFlexibleIds } from './global.ts'
 import {
   checkTimers,
   classRules,
@@ -49,6 +49,7 @@ export const resolveDhcp6 = (global: DhcpText6, listen: readonly ListenAddress[]
   const byName = new Map(classes.map((each) => [each.name, each]))
   const context: Context = { global, definitions, classes: byName, ids: subnetIds(written, report), report }
   checkHooks(global['hooks-libraries'], report)
+  noticeUnused(global, report)
   checkScope(global, report)
   refuseOverlaps(written.map(rangeOfSubnet), 'subnet', report)
   refusePrefixOverlaps(written, global.reservations ?? [], report)

@@ -33,6 +33,16 @@ export const sharedService = (
   ipReservationsUnique: global['ip-reservations-unique'] ?? true,
 })
 
+/** Says of settings that are read, and are off in Kea unless they are asked for, that they change nothing here. */
+export const noticeUnused = (global: GlobalFields, report: Report): void => {
+  if (global['interfaces-config']?.['outbound-interface'] === 'use-routing') {
+    report.ignore('outbound-interface', 'replies leave by the interface that the message came in by')
+  }
+  if (global['early-global-reservations-lookup'] === true) {
+    report.ignore('early-global-reservations-lookup', 'reservations-global lets global reservations choose the subnet')
+  }
+}
+
 /** Where to listen; `listen` comes from the object LeaseLedger. */
 const resolveInterfaces = (
   written: InterfacesText | undefined,

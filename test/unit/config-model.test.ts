@@ -226,6 +226,8 @@ describe('a configuration as for Kea’s DHCPv4 server', () => {
       'ddns-send-updates',
       'ddns-qualifying-suffix',
       'user-context',
+      'outbound-interface',
+      'early-global-reservations-lookup',
       'pattern',
     ])
   })
