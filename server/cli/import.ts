@@ -10,7 +10,7 @@ import * as O from 'fp-ts/lib/Option.js'
 import { readKeaMysql } from '../../adapters/kea-mysql/leases.ts'
 import { readKeaPostgres } from '../../adapters/kea-postgres/leases.ts'
 import type { EventStore } from '../../domain/event-store.ts'
-import { parseStream } from '../../domain/stream.ts'
+import { addressText, parseStream } from '../../domain/stream.ts'
 import type { Config } from '../config/model.ts'
 import { parseEventLine } from '../import/event-line.ts'
 import { readIscLeases } from '../import/isc-leases.ts'
@@ -112,8 +112,13 @@ const takeLeases = async (
     bar.stop()
     const counts = orFail(imported)
     const did = args.dryRun ? 'would import' : 'imported'
-    print(`${did} ${counts.imported} leases, ${counts.known} known already, ${bad.length} bad`)
-    if (bad.length > 0) process.exitCode = 1
+    for (const { place, stream } of counts.changed)
+      process.stderr.write(
+        `${place}: ${addressText(stream)} has changed there since it was imported; it is left as it was\n`,
+      )
+    const stale = counts.changed.length === 0 ? '' : `, ${counts.changed.length} of them changed since`
+    print(`${did} ${counts.imported} leases, ${counts.known} known already${stale}, ${bad.length} bad`)
+    if (bad.length + counts.changed.length > 0) process.exitCode = 1
   } finally {
     await close()
   }

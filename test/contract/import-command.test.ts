@@ -60,7 +60,7 @@ describe.skipIf(missing !== undefined)(
         }
         expect((await site.ledger(['tail', '--from', 'nonsense'])).err).toContain('is no checkpoint')
       },
-      60_000,
+      120_000,
     )
 
     it.concurrent(
@@ -91,7 +91,7 @@ describe.skipIf(missing !== undefined)(
           err: expect.stringContaining('is not the event that was recorded there'),
         })
       },
-      60_000,
+      120_000,
     )
 
     it.concurrent(
@@ -131,7 +131,7 @@ describe.skipIf(missing !== undefined)(
         const until = new Date(Math.floor((released?.until ?? 0) / 1000) * 1000).toISOString()
         expect(JSON.parse(answer.out)).toMatchObject({ spans: [{ until, endedBy: 'expired' }] })
       },
-      90_000,
+      120_000,
     )
 
     it.concurrent(
@@ -146,7 +146,7 @@ describe.skipIf(missing !== undefined)(
         await sql.end({ timeout: 1 })
         expect(one?.n).toBeGreaterThan(0)
       },
-      60_000,
+      120_000,
     )
   },
 )
