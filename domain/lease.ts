@@ -233,7 +233,7 @@ export interface Claim {
 
 /**
  * RENEWING and REBINDING, DHCPv6 Renew and Rebind: give it to its holder for longer. A grant younger than
- * `reuseSec` is not written again (Kea's lease caching); 0 writes every renewal.
+ * `reuseSec` is not written again (Kea's lease caching) unless something about it has changed; 0 writes every renewal.
  */
 export interface Renew {
   readonly type: 'Renew'
@@ -496,8 +496,24 @@ const renew = (
   // A client that comes late finds its address still free more often than not; it keeps it, as a lease that begins anew.
   if (!bound) return wasLastHeldBy(state, terms.holder) ? claimed(state, terms, now) : E.left({ _tag: 'NotHolder' })
   if (isRenewalCopy(bound, terms, now)) return alreadySo
-  if (now - grantedAt(bound) < command.reuseSec * 1000) return alreadySo
+  if (now - grantedAt(bound) < command.reuseSec * 1000 && tellsNothingNew(bound, terms)) return alreadySo
   return renewed(bound, command, now)
+}
+
+/** Whether a lease says already what a renewal would record of its client, its place and its lifetimes. */
+const tellsNothingNew = (lease: Lease, terms: Terms): boolean => {
+  for (const field of Object.keys(terms) as (keyof Terms)[]) {
+    if (field === 'transactionId' || field === 'relay') continue
+    if (lease[field] !== terms[field]) return false
+  }
+  return sameRelay(lease.relay ?? {}, terms.relay ?? {})
+}
+
+const sameRelay = (one: Relay, other: Relay): boolean => {
+  for (const field of Object.keys({ ...one, ...other }) as (keyof Relay)[]) {
+    if (one[field] !== other[field]) return false
+  }
+  return true
 }
 
 const release = (state: LeaseState, command: Release, now: Instant): Either<Refusal, Option<LeaseEvent>> => {

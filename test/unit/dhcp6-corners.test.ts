@@ -212,6 +212,26 @@ describe('Renew (§18.3.4) and Rebind (§18.3.5)', () => {
     expect(reply?.na).toEqual({ 1: { leases: { [address]: 3600 } } })
   })
 
+  it('with lease caching tell what is left and record nothing, until there is something to record', async () => {
+    const a = given6(config({ 'cache-threshold': 0.25 }))
+    const address = leaseOf(await acquire6(a, { client: 1, na: { 1: [] } }))
+    const renewed = async (seconds: number, xid: number, more: object = {}) => {
+      a.pass(seconds)
+      const said = { client: 1, to: a.server.duid, xid, na: { 1: [address] } }
+      return (await a.ask({ ...said, ...more, type: 'renew' }))?.na[1]?.leases
+    }
+    expect(await renewed(300, 9)).toEqual({ [address]: 3300 })
+    expect(await renewed(300, 10)).toEqual({ [address]: 3000 })
+    expect(typesOf6(a, `lease6/${address}`)).toEqual(['LeaseClaimed'])
+    expect(await renewed(300, 11)).toEqual({ [address]: 3600 })
+    const events = a.store.streams.get(`lease6/${address}` as StreamName) ?? []
+    expect(JSON.parse(events[1]?.data ?? '{}')).toMatchObject({ unrecorded: 2, lease: { renewals: 3 } })
+    // The client is somewhere else now.
+    const moved = { relayOptions: [{ code: OPTION6.interfaceId, data: Uint8Array.of(7) }] }
+    expect(await renewed(100, 12, moved)).toEqual({ [address]: 3600 })
+    expect(typesOf6(a, `lease6/${address}`)).toEqual(['LeaseClaimed', 'LeaseRenewed', 'LeaseRenewed'])
+  })
+
   it('of a prefix that is not delegated any more gives another, and the old with lifetime 0', async () => {
     const a = given6(config())
     const old = leaseOf(await acquire6(a, { client: 1, pd: { 1: [] } }), 'pd')

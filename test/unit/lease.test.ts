@@ -134,6 +134,28 @@ describe('Renew', () => {
     given(bound)
       .when(renew(ann, 9, 900), at(899))
       .thenNothing())
+  it('inside the cache threshold is recorded when it tells something new of the client or its place', () => {
+    const relay = { address: '198.51.100.1', circuitId: '0102' }
+    const before = history([{ type: 'Claim', terms: terms(ann, { relay, hostname: 'a' }), ownOnly: false }, at(0)])
+    const again = (more: object) =>
+      given(before).when(
+        { type: 'Renew', terms: terms(ann, { relay, hostname: 'a', transactionId: 9, ...more }), reuseSec: 900 },
+        at(300),
+      )
+    again({}).thenNothing()
+    again({ relay: { circuitId: '0102', address: '198.51.100.1' } }).thenNothing()
+    for (const changed of [
+      { relay: { ...relay, circuitId: '0103' } },
+      { relay: { address: relay.address } },
+      { relay: undefined },
+      { hostname: 'b' },
+      { hwAddress: '02000000000b' },
+      { subnetId: 2 },
+      { validLifetimeSec: 1800 },
+    ]) {
+      again(changed).then({ type: 'LeaseRenewed', lease: changed })
+    }
+  })
   it('beyond the cache threshold is recorded', () =>
     given(bound)
       .when(renew(ann, 9, 900), at(900))
