@@ -81,13 +81,24 @@ export const makeConnection = (options: MysqlTablesOptions): Connection => {
   const connected = async (): Promise<Wire> => {
     if (wire?.isOpen()) return wire
     const reasons: Error[] = []
+    let spare: Wire | undefined
     for (const host of options.hosts) {
       try {
-        wire = await openWire(options, host)
-        return wire
+        const { wire: found, isOutOfStep } = await openWire(options, host)
+        if (!isOutOfStep) {
+          spare?.drop(new Error('not used'))
+          wire = found
+          return wire
+        }
+        if (spare === undefined) spare = found
+        else found.drop(new Error('not used'))
       } catch (error) {
         reasons.push(error as Error)
       }
+    }
+    if (spare !== undefined) {
+      wire = spare
+      return wire
     }
     throw reasons.length === 1 ? reasons[0] : new Error(reasons.map(({ message }) => message).join('; '))
   }
@@ -106,7 +117,9 @@ export const makeConnection = (options: MysqlTablesOptions): Connection => {
     try {
       return await act(standing)
     } catch (error) {
-      // What was begun must not stay open, or the next unit of work would be a part of it.
+      // Another host may do what this one does not; and what was begun must not stay open, or the next unit of work
+      // would be a part of it.
+      if (LEFT_BEHIND.includes(errnoOf(error) ?? 0)) standing.drop(error as Error)
       if (standing.isOpen()) {
         await standing.lastRows('ROLLBACK; SET autocommit = 1').catch(() => standing.drop(error as Error))
       }
@@ -146,7 +159,14 @@ export const makeConnection = (options: MysqlTablesOptions): Connection => {
   }
 }
 
-const openWire = async (options: MysqlTablesOptions, host: MysqlTablesOptions['hosts'][number]): Promise<Wire> => {
+/** A connection that can be used. */
+interface Opened {
+  readonly wire: Wire
+  /** A Galera node that gives its state to another or is held by a backup: writes may have to wait for minutes. */
+  readonly isOutOfStep: boolean
+}
+
+const openWire = async (options: MysqlTablesOptions, host: MysqlTablesOptions['hosts'][number]): Promise<Opened> => {
   try {
     return await attemptWire(options, host)
   } catch (error) {
@@ -159,21 +179,23 @@ const openWire = async (options: MysqlTablesOptions, host: MysqlTablesOptions['h
 /** The driver's words for a server without TLS, and for a handshake of TLS that came to nothing. */
 const TLS_FAILURES: ReadonlyArray<string> = ['HANDSHAKE_NO_SSL_SUPPORT', 'HANDSHAKE_SSL_ERROR']
 
-const attemptWire = async (options: MysqlTablesOptions, host: MysqlTablesOptions['hosts'][number]): Promise<Wire> => {
+const attemptWire = async (options: MysqlTablesOptions, host: MysqlTablesOptions['hosts'][number]): Promise<Opened> => {
   const wire = makeWire(options, host)
   const connectMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS
   const late = setTimeout(() => wire.drop(new Error(`no connection within ${connectMs} ms`)), connectMs)
   try {
-    const shown = await wire.rows(VARIABLES)
-    const variables = new Map(shown.map(([name, value]) => [name?.toString(), value?.toString()]))
+    const variables = byName(await wire.rows(VARIABLES))
+    const isGalera = variables.get('wsrep_on') === 'ON'
+    const status = byName(isGalera ? await wire.rows(STATUS) : [])
+    const rejects = variables.get('wsrep_reject_queries') ?? 'NONE'
+    if (rejects !== 'NONE' || status.get('wsrep_ready') === 'OFF')
+      throw new Error(`${host.host}:${host.port} is a Galera node that is not ready`)
     if (variables.get('read_only') !== 'OFF' || variables.get('super_read_only') === 'ON') {
       throw new Error(`${host.host}:${host.port} is read-only`)
     }
-    await wire.rows(
-      `SET SESSION ${SETTINGS}${variables.get('wsrep_on') === 'ON' ? ', SESSION wsrep_sync_wait = 1' : ''}`,
-    )
+    await wire.rows(`SET SESSION ${SETTINGS}${isGalera ? ', SESSION wsrep_sync_wait = 1' : ''}`)
     await wire.rows('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED')
-    return wire
+    return { wire, isOutOfStep: status.get('wsrep_local_state') === DONOR_OR_DESYNCED }
   } catch (error) {
     wire.drop(error as Error)
     throw error
@@ -182,9 +204,18 @@ const attemptWire = async (options: MysqlTablesOptions, host: MysqlTablesOptions
   }
 }
 
+const byName = (rows: ReadonlyArray<Row>): ReadonlyMap<string | undefined, string | undefined> =>
+  new Map(rows.map(([name, value]) => [name?.toString(), value?.toString()]))
+
+const STATUS = `
+SHOW GLOBAL STATUS
+WHERE Variable_name IN ('wsrep_ready', 'wsrep_local_state')`
+
+const DONOR_OR_DESYNCED = '2'
+
 const VARIABLES = `
 SHOW VARIABLES
-WHERE Variable_name IN ('read_only', 'super_read_only', 'wsrep_on')`
+WHERE Variable_name IN ('read_only', 'super_read_only', 'wsrep_on', 'wsrep_reject_queries')`
 
 const SETTINGS = [
   `sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ENGINE_SUBSTITUTION'`,
@@ -286,6 +317,9 @@ const sslOf = (
 }
 
 const DEADLOCK = 1213
+
+/** The host writes no more, or not now: outside of its Galera cluster (1047), read-only (the others). */
+const LEFT_BEHIND = [1047, 1290, 1792, 1836]
 
 /** The server's number of an error; undefined when it is none of the server's. */
 const errnoOf = (error: unknown): number | undefined => {

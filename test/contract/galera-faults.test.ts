@@ -3,7 +3,9 @@ import { createConnection } from 'mysql2/promise'
 import * as E from 'fp-ts/lib/Either.js'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { checkLink, GENESIS } from '../../adapters/chain.ts'
+import { migrateMysql } from '../../adapters/mysql/migration.ts'
 import { openMysql } from '../../adapters/mysql/open.ts'
+import { openMysqlTables } from '../../projections/mysql/open.ts'
 import type { MysqlOptions } from '../../adapters/mysql/options.ts'
 import { checkMysqlSettings } from '../../adapters/mysql/settings.ts'
 import { START } from '../../domain/event-store.ts'
@@ -171,6 +173,44 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
     expect(events.map(({ stream }) => stream as string).sort()).toEqual([...confirmed].sort())
     await must(store.append(claims(30_000, 3)))
     await store.close()
+  }, 60_000)
+
+  it('keeps lease tables up to date elsewhere while the preferred node is held or not ready', async () => {
+    const options = { ...(await optionsFrom(0, 1)), statementTimeoutMs: 1_000 }
+    await must(migrateMysql(options, 'tables'))
+    const tables = await must(openMysqlTables(options))
+    let at = 0
+    /** Moves the tables on as a projector does, which comes back until it is done. */
+    const moves = () =>
+      until('the tables move on', async () => E.isRight(await tables.apply('leases', 'alpha', at, ++at, [])()) || !at--)
+    await moves()
+    const admin = await createConnection({
+      socketPath: cluster.nodes[0]?.socketPath ?? '',
+      user: 'ledger',
+      password: 'ledger',
+    })
+    for (const [bad, good] of [
+      ['FLUSH TABLES WITH READ LOCK', 'UNLOCK TABLES'],
+      ['SET GLOBAL wsrep_reject_queries = ALL', 'SET GLOBAL wsrep_reject_queries = NONE'],
+    ]) {
+      expect(await connectionsTo(0, options.database)).toBeGreaterThan(0)
+      await admin.query(bad ?? '')
+      try {
+        await until('they have left', async () => (await moves(), (await connectionsTo(1, options.database)) > 0))
+      } finally {
+        await admin.query(good ?? '')
+      }
+      await cluster.settled(0, 3)
+      // They stay where they are; when that connection is lost they begin with the first host again.
+      const [thread] = await (cluster.nodes[1] as TestMariadb).query(
+        `SELECT id FROM information_schema.processlist WHERE db = '${options.database}'`,
+      )
+      await cluster.nodes[1]?.query(`KILL ${thread?.['id'] as number}`)
+      await moves()
+    }
+    expect(await must(tables.checkpoint('leases'))).toEqual({ alpha: at })
+    admin.destroy()
+    await tables.close()
   }, 60_000)
 
   it('takes a node that was desynced by hand when no other will do, and loses nothing on it', async () => {
