@@ -59,14 +59,9 @@ export const listen4 = async (options: Listen4Options): Promise<Either<SocketErr
     protocol: 'DHCPv4',
     interfaces,
     log,
-    wanted: [
-      ...chosen(interfaces).map((choice) => () => openOn(options, choice)),
-      ...interfaces.listen.map(
-        ({ address, port }) =>
-          () =>
-            openAt(options, address, port),
-      ),
-    ],
+    choices: chosen(interfaces),
+    openOn: (choice) => openOn(options, choice),
+    openAt: (address, port) => openAt(options, address, port),
     connect: (endpoint) => {
       addresses.add(endpoint.address)
       connect(endpoint, options)

@@ -40,14 +40,9 @@ export const listen6 = (options: Listen6Options): Promise<Either<SocketError, Li
     protocol: 'DHCPv6',
     interfaces,
     log,
-    wanted: [
-      ...chosen(interfaces).map((choice) => () => openOn(options, choice)),
-      ...interfaces.listen.map(
-        ({ address, port }) =>
-          () =>
-            openAt(options, address, port),
-      ),
-    ],
+    choices: chosen(interfaces),
+    openOn: (choice) => openOn(options, choice),
+    openAt: (address, port) => openAt(options, address, port),
     connect: (socket) => {
       if (socket.notice !== undefined) log.warn({}, socket.notice)
       connect(socket, options)

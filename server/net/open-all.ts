@@ -13,8 +13,11 @@ export interface Openings<A> {
   /** For log lines. */
   readonly protocol: 'DHCPv4' | 'DHCPv6'
   readonly interfaces: Interfaces
-  /** One for each socket; each is tried until it succeeds or the retries are used up. */
-  readonly wanted: ReadonlyArray<() => Promise<Either<SocketError, A>>>
+  /** The interfaces that are meant; see {@link chosenInterfaces}. */
+  readonly choices: ReadonlyArray<InterfaceChoice>
+  readonly openOn: (choice: InterfaceChoice) => Promise<Either<SocketError, A>>
+  /** Opens a socket on one of `interfaces.listen`: an address of text, and a port. */
+  readonly openAt: (address: string, port: number) => Promise<Either<SocketError, A>>
   /** Puts an open socket into service. */
   readonly connect: (socket: A) => void
   readonly close: (socket: A) => Promise<void>
@@ -23,6 +26,9 @@ export interface Openings<A> {
   readonly log: Logger
 }
 
+/** One socket that is wanted; tried until it succeeds or the retries are used up. */
+type Attempt<A> = () => Promise<Either<SocketError, A>>
+
 /** The open sockets. */
 export interface OpenSockets {
   readonly where: ReadonlyArray<string>
@@ -30,18 +36,22 @@ export interface OpenSockets {
 }
 
 /**
- * Opens all that is wanted. What cannot be opened is tried again as often as `service-sockets-max-retries` says: before
- * the start if all are required or nothing is open yet, otherwise beside the service, so that an interface that comes up
- * late does not hold up the others. On `Left` nothing stays open.
+ * Opens a socket for each chosen interface and each listening address. What cannot be opened is tried again as often as
+ * `service-sockets-max-retries` says: before the start if all are required or nothing is open yet, otherwise beside the
+ * service, so that an interface that comes up late does not hold up the others. On `Left` nothing stays open.
  */
 export const openAll = async <A>(openings: Openings<A>): Promise<Either<SocketError, OpenSockets>> => {
-  const { protocol, wanted, connect, log } = openings
-  const { requireAll, retriesMax, retryWaitMs } = openings.interfaces
+  const { protocol, choices, connect, log } = openings
+  const { requireAll, retriesMax, retryWaitMs, listen } = openings.interfaces
+  const wanted: ReadonlyArray<Attempt<A>> = [
+    ...choices.map((choice) => () => openings.openOn(choice)),
+    ...listen.map((at) => () => openings.openAt(at.address, at.port)),
+  ]
   const opened: A[] = []
   const closing = new AbortController()
   let failure: SocketError | undefined
-  const open = async (attempts: Openings<A>['wanted']): Promise<Openings<A>['wanted']> => {
-    const failed: Openings<A>['wanted'][number][] = []
+  const open = async (attempts: ReadonlyArray<Attempt<A>>): Promise<ReadonlyArray<Attempt<A>>> => {
+    const failed: Attempt<A>[] = []
     for (const attempt of attempts) {
       const socket = await attempt()
       if (E.isRight(socket)) opened.push(socket.right)
