@@ -12,10 +12,11 @@ import {
   sharedTerms,
   validLifetimes,
 } from './inherit.ts'
-import type { ClientClass, Dhcp4, Identifier4, ListenAddress, Pool4, SharedNetwork4, Subnet4 } from './model.ts'
+import type { ClientClass, Dhcp4, Identifier4, ListenAddress, SharedNetwork4, Subnet4 } from './model.ts'
 import { defineOptions, mergeOptions, NO_OPTIONS, resolveOptions } from './options.ts'
 import type { Definitions } from './options.ts'
-import { refuseOutside, refuseOverlaps } from './ranges.ts'
+import { resolvePools } from './pools.ts'
+import { refuseOverlaps } from './ranges.ts'
 import type { Range } from './ranges.ts'
 import type { Report } from './report.ts'
 import { resolveReservations4 } from './reservations.ts'
@@ -132,7 +133,7 @@ const resolveSubnet = (subnet: SubnetText4, network: NetworkText4 | undefined, c
     relayAddresses: relays.length > 0 ? relays : relayAddresses(network?.relay),
     ...(network === undefined ? rules : inheritRules(rules, classRules(network, classes, report))),
     options,
-    pools: resolvePools(subnet, options, within, context),
+    pools: resolvePools(subnet.pools, { within, outer: options, textOf: ip4Text, definitions, classes, report }),
     reservations: resolveReservations4(subnet.reservations, { ...reservationsOf(context), within }),
     ...sharedTerms(chain, 4, report),
     authoritative: nearest(chain, 'authoritative') ?? false,
@@ -143,23 +144,4 @@ const resolveSubnet = (subnet: SubnetText4, network: NetworkText4 | undefined, c
     serverHostname: nearest(chain, 'server-hostname') ?? '',
     bootFileName: nearest(chain, 'boot-file-name') ?? '',
   }
-}
-
-const resolvePools = (
-  subnet: SubnetText4,
-  outer: Subnet4['options'],
-  within: Range<number>,
-  { definitions, classes, report }: Context,
-): readonly Pool4[] => {
-  const ranges: Range<number>[] = []
-  const pools = (subnet.pools ?? []).map((written): Pool4 => {
-    const { first, last } = written.pool
-    const range = { first, last, at: [...written.at, 'pool'], text: `${ip4Text(first)} - ${ip4Text(last)}` }
-    ranges.push(range)
-    refuseOutside(range, within, 'pool', report)
-    const options = mergeOptions(resolveOptions(written['option-data'], definitions, report), outer)
-    return { id: written['pool-id'] ?? 0, first, last, options, ...classRules(written, classes, report) }
-  })
-  refuseOverlaps(ranges, 'pool', report)
-  return pools
 }

@@ -13,11 +13,12 @@ import {
   sharedTerms,
   validLifetimes,
 } from './inherit.ts'
-import type { ClientClass, Dhcp6, Identifier6, ListenAddress, Pool6, SharedNetwork6, Subnet6 } from './model.ts'
+import type { ClientClass, Dhcp6, Identifier6, ListenAddress, SharedNetwork6, Subnet6 } from './model.ts'
 import { defineOptions, mergeOptions, NO_OPTIONS, resolveOptions } from './options.ts'
 import type { Definitions } from './options.ts'
+import { resolvePools } from './pools.ts'
 import { refusePrefixOverlaps, resolvePdPools } from './prefixes.ts'
-import { refuseOutside, refuseOverlaps } from './ranges.ts'
+import { refuseOverlaps } from './ranges.ts'
 import type { Range } from './ranges.ts'
 import type { Report } from './report.ts'
 import { resolveReservations6 } from './reservations.ts'
@@ -154,7 +155,7 @@ const resolveSubnet = (subnet: SubnetText6, network: NetworkText6 | undefined, c
     relayAddresses: relays.length > 0 ? relays : relayAddresses(network?.relay),
     ...(network === undefined ? rules : inheritRules(rules, classRules(network, classes, report))),
     options,
-    pools: resolvePools(subnet, options, within, context),
+    pools: resolvePools(subnet.pools, { within, outer: options, textOf: ip6Text, definitions, classes, report }),
     pdPools: resolvePdPools(subnet, options, definitions, classes, report),
     reservations: resolveReservations6(subnet.reservations, { ...reservationsOf(context), within }),
     ...terms,
@@ -162,23 +163,4 @@ const resolveSubnet = (subnet: SubnetText6, network: NetworkText6 | undefined, c
     pdAllocator: nearest(chain, 'pd-allocator') ?? 'hashed',
     rapidCommit: nearest(chain, 'rapid-commit') ?? false,
   }
-}
-
-const resolvePools = (
-  subnet: SubnetText6,
-  outer: Subnet6['options'],
-  within: Range<bigint>,
-  { definitions, classes, report }: Context,
-): readonly Pool6[] => {
-  const ranges: Range<bigint>[] = []
-  const pools = (subnet.pools ?? []).map((written): Pool6 => {
-    const { first, last } = written.pool
-    const range = { first, last, at: [...written.at, 'pool'], text: `${ip6Text(first)} - ${ip6Text(last)}` }
-    ranges.push(range)
-    refuseOutside(range, within, 'pool', report)
-    const options = mergeOptions(resolveOptions(written['option-data'], definitions, report), outer)
-    return { id: written['pool-id'] ?? 0, first, last, options, ...classRules(written, classes, report) }
-  })
-  refuseOverlaps(ranges, 'pool', report)
-  return pools
 }
