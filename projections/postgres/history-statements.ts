@@ -6,7 +6,7 @@ import type { StreamName } from '../../domain/stream.ts'
 import { FOREVER } from '../../domain/instant.ts'
 import type { Instant } from '../../domain/instant.ts'
 import type { Relay } from '../../domain/lease.ts'
-import { element, literal, momentText } from './columns.ts'
+import { element, literal, momentGiven } from './columns.ts'
 
 /**
  * How far the clocks of two servers may be apart before the database refuses what they say, ms: a lease that one of
@@ -18,13 +18,18 @@ const CLOCK_TOLERANCE_MS = 5_000
 const NONE = Number.MAX_SAFE_INTEGER
 
 /** `key` names the span, `bound` columns follow the last event that bound it, `first` the first, `end` the ending. */
-type Part = 'key' | 'bound' | 'first' | 'end' | 'own'
+type Part = 'key' | 'bound' | 'first' | 'end' | 'formerly'
 
+/**
+ * A column: its name and part, what an element of its array literal is and of what type, and the expression that makes
+ * the value of that. What most spans have alike is not sent: an array without elements costs nothing.
+ */
 interface Column {
   readonly name: string
   readonly type: string
   readonly part: Part
   readonly write: (row: SpanRow) => string | number | null
+  readonly store: (given: string) => string
 }
 
 const EPOCH: Place = { revision: -1, log: '', seq: 0, at: 0 }
@@ -33,22 +38,45 @@ const firstOf = (row: SpanRow): Place => row.first ?? { ...EPOCH, revision: NONE
 
 const columnOf =
   (part: Part) =>
-  (name: string, type: string, write: Column['write']): Column => ({ name, type, part, write })
+  (name: string, type: string, write: Column['write'], store: Column['store'] = (given) => given): Column => ({
+    name,
+    type,
+    part,
+    write,
+    store,
+  })
+
+const momentOf =
+  (part: Part) =>
+  (name: string, at: (row: SpanRow) => Instant | undefined, store: Column['store'] = (given) => given): Column => ({
+    name,
+    type: 'float8',
+    part,
+    write: (row) => {
+      const value = at(row)
+      return value === undefined ? null : Math.min(Math.max(Math.trunc(value), 0), FOREVER)
+    },
+    store: (given) => momentGiven(store(given)),
+  })
+
+const or =
+  (otherwise: string) =>
+  (given: string): string =>
+    `coalesce(${given}, ${otherwise})`
 
 const key = columnOf('key')
 const bound = columnOf('bound')
 const first = columnOf('first')
 const end = columnOf('end')
 
-const moment = (at: Instant): string => momentText(Math.min(Math.max(Math.trunc(at), 0), FOREVER))
+/** What the first event says; undefined when it is the last one too. */
+const ofFirst = (row: SpanRow): Place | undefined =>
+  row.first !== undefined && row.first === row.last ? undefined : firstOf(row)
 
 const text = (value: string | undefined): string | null => (value === undefined ? null : searchable(value))
 
 const whole = (value: number | undefined, max: number): number | null =>
   value !== undefined && Number.isSafeInteger(value) && value >= 0 && value <= max ? value : null
-
-const endMoment = (value: (ending: Ending) => Instant) => (row: SpanRow) =>
-  row.end === undefined ? null : moment(value(row.end))
 
 /** JSON in which no character is one that PostgreSQL has no text for. */
 const relayText = (relay: Relay | undefined): string | null =>
@@ -56,27 +84,29 @@ const relayText = (relay: Relay | undefined): string | null =>
     ? null
     : JSON.stringify(Object.fromEntries(Object.entries(relay).map(([field, value]) => [field, searchable(value)])))
 
-/** See the migration for what it is that the database may rely on. */
-const heldText = (row: SpanRow): string => {
-  const from = Math.min(Math.max(Math.trunc(row.startsAt), 0), FOREVER)
-  if (row.last === undefined) return 'empty'
-  if (row.end === undefined) return `["${moment(from)}","${moment(from)}"]`
-  const until = Math.min(row.end.until, row.lease.expiresAt)
-  const sure = row.end.by === 'expired' ? until : until - CLOCK_TOLERANCE_MS
-  return sure <= from ? 'empty' : `["${moment(from)}","${moment(sure)}")`
+/**
+ * The time that a span held for sure; see the migrations for what the database may rely on. From the names of the values
+ * that it is made of.
+ */
+const heldOf = (value: (name: string) => string): string => {
+  const starts = value('starts_at')
+  return `CASE WHEN ${value('bound_revision')} < 0 THEN 'empty'
+         WHEN ${value('end_by')} IS NULL THEN tstzrange(${starts}, ${starts}, '[]')
+         ELSE tstzrange(${starts}, greatest(${starts}, least(${value('ended_at')}, ${value('granted_to')})
+           - CASE ${value('end_by')} WHEN 'expired' THEN '0' ELSE '${CLOCK_TOLERANCE_MS} ms' END::interval)) END`
 }
 
 const COLUMNS: ReadonlyArray<Column> = [
   key('address', 'inet', (row) => addressText(row.stream)),
-  key('starts_at', 'timestamptz', (row) => moment(row.startsAt)),
+  momentOf('key')('starts_at', (row) => row.startsAt),
   key('holder', 'text', (row) => row.holder.toWellFormed().replaceAll('\0', '\uFFFD')),
   key('category', 'text', (row) => categoryOf(row.stream)),
   bound('bound_revision', 'bigint', (row) => lastOf(row).revision),
-  bound('bound_at', 'timestamptz', (row) => moment(lastOf(row).at)),
+  momentOf('bound')('bound_at', (row) => lastOf(row).at),
   bound('bound_log', 'text', (row) => lastOf(row).log),
   bound('bound_seq', 'bigint', (row) => lastOf(row).seq),
-  bound('granted_to', 'timestamptz', (row) => moment(row.lease.expiresAt)),
-  bound('renewals', 'bigint', (row) => whole(row.lease.renewals, Number.MAX_SAFE_INTEGER) ?? 0),
+  momentOf('bound')('granted_to', (row) => row.lease.expiresAt),
+  bound('renewals', 'bigint', (row) => whole(row.lease.renewals, Number.MAX_SAFE_INTEGER) || null, or('0')),
   bound('valid_lifetime', 'bigint', (row) => whole(row.lease.validLifetimeSec, 2 ** 32) ?? 0),
   bound('hwtype', 'int', (row) => whole(row.lease.hwType, 2 ** 31 - 1)),
   bound('mac', 'text', (row) => identifierOf(row.lease, 'mac') ?? null),
@@ -89,26 +119,22 @@ const COLUMNS: ReadonlyArray<Column> = [
   bound('relay', 'json', (row) => relayText(row.lease.relay)),
   bound('subnet_id', 'bigint', (row) => whole(row.lease.subnetId, 2 ** 32) ?? 0),
   bound('pool_id', 'bigint', (row) => whole(row.lease.poolId, 2 ** 32) ?? 0),
-  first('first_revision', 'bigint', (row) => firstOf(row).revision),
-  first('first_at', 'timestamptz', (row) => moment(firstOf(row).at)),
-  first('first_log', 'text', (row) => firstOf(row).log),
-  first('first_seq', 'bigint', (row) => firstOf(row).seq),
-  end('end_revision', 'bigint', (row) => row.end?.revision ?? NONE),
+  first('first_revision', 'bigint', (row) => ofFirst(row)?.revision ?? null, or('incoming.bound_revision')),
+  momentOf('first')('first_at', (row) => ofFirst(row)?.at, or('incoming.bound_at')),
+  first('first_log', 'text', (row) => ofFirst(row)?.log ?? null, or('incoming.bound_log')),
+  first('first_seq', 'bigint', (row) => ofFirst(row)?.seq ?? null, or('incoming.bound_seq')),
+  end('end_revision', 'bigint', (row) => row.end?.revision ?? null, or(String(NONE))),
   end('end_by', 'text', (row) => row.end?.by ?? null),
-  end(
-    'ended_at',
-    'timestamptz',
-    endMoment(({ until }) => until),
-  ),
-  end(
-    'end_at',
-    'timestamptz',
-    endMoment(({ at }) => at),
-  ),
+  momentOf('end')('ended_at', (row) => row.end?.until),
+  momentOf('end')('end_at', (row) => row.end?.at),
   end('end_log', 'text', (row) => row.end?.log ?? null),
   end('end_seq', 'bigint', (row) => row.end?.seq ?? null),
-  columnOf('own')('formerly', 'text', (row) => (row.formerly.length === 0 ? null : arrayText(row.formerly))),
-  columnOf('own')('held', 'tstzrange', heldText),
+  columnOf('formerly')(
+    'formerly',
+    'text',
+    (row) => (row.formerly.length === 0 ? null : arrayText(row.formerly)),
+    (given) => `${given}::text[]`,
+  ),
 ]
 
 const arrayText = (texts: ReadonlyArray<string>): string => `{${texts.map(element).join(',')}}`
@@ -171,43 +197,47 @@ const ending = (name: string): string =>
 
 const latest = (name: string): string => `CASE WHEN ${NEWER} THEN excluded.${name} ELSE here.${name} END`
 
-/** What {@link heldText} says of a row, of the merged one. */
-const HELD = `
-    CASE WHEN here.bound_revision >= 0 AND here.end_revision = ${NONE} AND excluded.end_revision = ${NONE} THEN here.held
-         WHEN ${latest('bound_revision')} < 0 THEN 'empty'
-         WHEN ${ending('end_revision')} = ${NONE} THEN tstzrange(here.starts_at, here.starts_at, '[]')
-         ELSE tstzrange(here.starts_at, greatest(here.starts_at, least(${ending('ended_at')}, ${latest('granted_to')})
-           - CASE ${ending('end_by')} WHEN 'expired' THEN '0' ELSE '${CLOCK_TOLERANCE_MS} ms' END::interval)) END`
-
 const merged = ({ name, part }: Column): string => {
   switch (part) {
+    case 'key':
+      return `here.${name}`
     case 'bound':
-      return `${name} = ${latest(name)}`
+      return latest(name)
     case 'first':
-      return `${name} = CASE WHEN ${EARLIER} THEN excluded.${name} ELSE here.${name} END`
+      return `CASE WHEN ${EARLIER} THEN excluded.${name} ELSE here.${name} END`
     case 'end':
-      return `${name} = ${ending(name)}`
-    default:
-      return `${name} = ${name === 'formerly' ? FORMERLY : HELD}`
+      return ending(name)
+    case 'formerly':
+      return FORMERLY
   }
 }
+
+const columnNamed = (name: string): Column => COLUMNS.find((column) => column.name === name) as Column
+
+/** While a span goes on, a renewal leaves it alone. */
+const HELD = `
+    CASE WHEN here.bound_revision >= 0 AND here.end_revision = ${NONE} AND excluded.end_revision = ${NONE} THEN here.held
+         ELSE ${heldOf((name) => merged(columnNamed(name)))} END`
 
 /**
  * Merges rows into the spans of `schema`: parameters from `firstParameter` on are {@link spanLiterals}. `given` says from
  * where, beside them; a row that comes with `disputed` is not held against others. The same fold as `mergeSpans`.
  */
 export const writeSpans = (schema: string, firstParameter: number, disputed: boolean, given: string): string => `
-  INSERT INTO ${schema}.lease_spans AS here (${NAMES}, disputed)
-  SELECT ${COLUMNS.map(({ name }) => (name === 'formerly' ? 'formerly::text[]' : name)).join(', ')}, ${disputed}
+  INSERT INTO ${schema}.lease_spans AS here (${NAMES}, held, disputed)
+  SELECT ${COLUMNS.map(incoming).join(', ')}, ${heldOf((name) => incoming(columnNamed(name)))}, ${disputed}
   FROM unnest(${COLUMNS.map(({ type }, index) => `$${firstParameter + index}::${type}[]`).join(', ')})
        AS incoming (${NAMES})
   ${given}
-  ORDER BY address, starts_at, holder, category
+  ORDER BY incoming.address, incoming.starts_at, incoming.holder, incoming.category
   ON CONFLICT (address, starts_at, holder, category) DO UPDATE SET
     ${COLUMNS.filter(({ part }) => part !== 'key')
-      .map(merged)
+      .map((column) => `${column.name} = ${merged(column)}`)
       .join(',\n    ')},
+    held = ${HELD},
     disputed = here.disputed OR excluded.disputed`
+
+const incoming = ({ name, store }: Column): string => store(`incoming.${name}`)
 
 /** What is selected so that {@link spanFromTexts} can read it. */
 const READ = [

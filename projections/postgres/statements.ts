@@ -66,9 +66,10 @@ const writeRows = (schema: string, table: LeaseTable, firstParameter: number): s
   return `,
 ${table}_written AS (
   INSERT INTO ${schema}.${table} AS here (${names})
-  SELECT ${names} FROM unnest(${arrays}) AS incoming (${names})
+  SELECT ${columns.map(({ name, store }) => store(`incoming.${name}`)).join(', ')}
+  FROM unnest(${arrays}) AS incoming (${names})
   WHERE EXISTS (SELECT FROM moved)
-  ORDER BY ${key.join(', ')}
+  ORDER BY ${key.map((name) => `incoming.${name}`).join(', ')}
   ON CONFLICT (${key.join(', ')}) DO UPDATE SET ${changes.join(', ')},
     prior_subnet_id = here.subnet_id, prior_pool_id = here.pool_id, prior_state = here.state
   WHERE excluded.revision > here.revision
