@@ -10,7 +10,7 @@ import { GENESIS } from '../../adapters/chain.ts'
 import type { EventReader, LogName, Recorded, Seq, Stored } from '../../domain/event-store.ts'
 import { decodeStored } from '../../domain/lease-codec.ts'
 import type { Instant } from '../../domain/instant.ts'
-import { addressText } from '../../domain/stream.ts'
+import { addressText, categoryOf } from '../../domain/stream.ts'
 import type { StreamName } from '../../domain/stream.ts'
 import { holderAt, spansOf } from '../../projections/history.ts'
 import { isErased } from '../../projections/log-page.ts'
@@ -19,6 +19,8 @@ import type { Segment } from '../evidence/document.ts'
 import { proveWindow } from '../evidence/proof.ts'
 import type { Config } from '../config/model.ts'
 import { fail } from './fail.ts'
+import { askSpans } from './history-ask.ts'
+import type { Sources } from './history-ask.ts'
 import { configOf, orFail, streamArgument, withLedgerOptions, withReader } from './open.ts'
 import type { LedgerArguments } from './open.ts'
 import { localZone, parseTime } from './time.ts'
@@ -51,13 +53,25 @@ export const evidenceCommand = (): Command =>
       `private key to sign it with; default evidence-key of the configuration, or ${KEY_FILE} in the data folder`,
     )
     .action((address: string, args: Arguments) =>
-      withReader(args, async ({ reader }, config) => {
+      withReader(args, async (stores, config) => {
+        const { reader } = stores
         const at = parseTime(args.at, localZone())
         if (E.isLeft(at)) return fail(at.left)
+        await refusePart(stores, streamArgument(address), at.right.at)
         const key = orRefuse(configuredKey(config.ledger, args.key))
         await write(reader, streamArgument(address), at.right.at, args.out, key)
       }),
     )
+
+/** An address that is part of a delegated prefix has no events of its own: who had the prefix is in those of the prefix. */
+const refusePart = async (stores: Sources, stream: StreamName, at: Instant): Promise<void> => {
+  if (categoryOf(stream) !== 'lease6') return
+  const spans = await askSpans(stores, { _tag: 'Stream', stream }, at, at, at)
+  const covering = spans.find((span) => span.stream !== stream && span.from <= at && at < span.until)
+  if (covering === undefined) return
+  const prefix = addressText(covering.stream)
+  return fail(`${addressText(stream)} was part of ${prefix}, which was delegated then: ask for evidence of ${prefix}`)
+}
 
 /** Where the key is kept if nobody says otherwise. */
 const standingKey = ({ evidenceKey, dataFolder }: KeyPlaces): string => evidenceKey ?? join(dataFolder, KEY_FILE)

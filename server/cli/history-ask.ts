@@ -3,7 +3,7 @@ import * as E from 'fp-ts/lib/Either.js'
 import * as O from 'fp-ts/lib/Option.js'
 import { Address4 } from 'ip-address'
 import { parseHex, parseIp4, parseIp6 } from '../../domain/address.ts'
-import type { Checkpoint, EventReader, Recorded } from '../../domain/event-store.ts'
+import type { Checkpoint, EventReader, Recorded, Stored } from '../../domain/event-store.ts'
 import { START } from '../../domain/event-store.ts'
 import type { Instant } from '../../domain/instant.ts'
 import { decodeStored } from '../../domain/lease-codec.ts'
@@ -78,17 +78,11 @@ export const askSpans = async (
   to: Instant,
   now: Instant,
 ): Promise<ReadonlyArray<Span>> => {
-  const history = tables.find((target) => target.history !== undefined)
-  if (subject._tag === 'Stream') {
-    const rows = spanRowsOf(await readAll(reader, subject.stream))
-    // An address may be part of what was delegated: then the router that got the prefix answers for it.
-    const isV6 = categoryOf(subject.stream) === 'lease6'
-    const address = subject.stream.slice('lease6/'.length)
-    const covering = isV6 && history?.history ? orFail(await history.history.within(address)()) : []
-    return spansByStream([...rows, ...covering.filter(({ stream }) => stream !== subject.stream)], now)
+  if (subject._tag === 'Stream' && categoryOf(subject.stream) !== 'lease6') {
+    return inOrder(spanRowsOf(await readAll(reader, subject.stream)), now)
   }
-  const matches = (row: SpanRow): boolean =>
-    subject._tag === 'Client' ? isKnownBy(row, subject.identifier) : overlaps(row.stream, subject.prefix)
+  const history = tables.find((target) => target.history !== undefined)
+  const matches = matcherOf(subject)
   const rows = new Map<string, SpanRow>()
   let checkpoint: Checkpoint = START
   if (history?.history !== undefined) {
@@ -97,20 +91,72 @@ export const askSpans = async (
     for (const row of known) rows.set(spanKey(row), row)
   }
   await addTail(reader, checkpoint, rows, matches)
-  return spansByStream([...rows.values()], now)
+  if (subject._tag !== 'Stream') return spansByStream([...rows.values()], now)
+  // The address itself is asked of the ledger, as ever; the tables tell what it is a part of.
+  const covering = [...rows.values()].filter(({ stream }) => stream !== subject.stream)
+  return spansByStream([...spanRowsOf(await readAll(reader, subject.stream)), ...covering], now)
 }
+
+/**
+ * Whether a span is about a subject. An IPv6 address may be part of what was delegated: then the router that got the
+ * prefix answers for it.
+ */
+const matcherOf = (subject: Subject): ((row: SpanRow) => boolean) => {
+  switch (subject._tag) {
+    case 'Client':
+      return (row) => isKnownBy(row, subject.identifier)
+    case 'Prefix':
+      return ({ stream }) => overlaps(stream, subject.prefix)
+    case 'Stream':
+      return ({ stream }) => stream === subject.stream || isCovering(stream, subject.stream)
+  }
+}
+
+const isCovering = (outer: StreamName, stream: StreamName): boolean =>
+  categoryOf(outer) === 'prefix6' && overlaps(outer, stream.slice(stream.indexOf('/') + 1))
+
+/**
+ * Looks for a subject in the events themselves, for what the tables have not shown: whether an event may tell of a span
+ * about it that overlaps `from` to `to`. Cheap for events that are about others.
+ */
+export const finderOf = (subject: Subject, from: Instant, to: Instant): ((stored: Stored) => boolean) => {
+  const matches = matcherOf(subject)
+  const needle = subject._tag === 'Client' ? needleOf(subject.identifier) : undefined
+  return (stored) => {
+    if (isErased(stored)) return false
+    if (needle !== undefined && !stored.data.toLowerCase().includes(needle)) return false
+    if (subject._tag === 'Prefix' && !overlaps(stored.stream, subject.prefix)) return false
+    if (subject._tag === 'Stream' && !isCovering(stored.stream, subject.stream)) return false
+    const recorded = decodeStored(stored)
+    const row = E.isRight(recorded) ? spanRowOf(recorded.right) : undefined
+    return row?.first !== undefined && row.startsAt <= to && row.lease.expiresAt > from && matches(row)
+  }
+}
+
+/** What the data of an event has in it when its lease has the identifier; undefined when that is not so simple. */
+const needleOf = ({ kind, value }: Identifier): string | undefined => {
+  if (kind === 'mac') return value.replaceAll(':', '')
+  return /^[0-9a-z.-]+$/.test(value) ? value : undefined
+}
+
+/** The spans about a subject of one stream, from the ledger alone, in order. */
+export const spansOfStream = async (
+  reader: EventReader,
+  stream: StreamName,
+  subject: Subject,
+  now: Instant,
+): Promise<ReadonlyArray<Span>> => inOrder(spanRowsOf(await readAll(reader, stream)).filter(matcherOf(subject)), now)
 
 const ask = async (
   history: HistoryTable,
-  subject: Exclude<Subject, { _tag: 'Stream' }>,
+  subject: Subject,
   from: Instant,
   to: Instant,
-): Promise<ReadonlyArray<SpanRow>> =>
-  orFail(
-    subject._tag === 'Client'
-      ? await history.ofClient(subject.identifier, from, to)()
-      : await history.within(subject.prefix)(),
-  )
+): Promise<ReadonlyArray<SpanRow>> => {
+  if (subject._tag === 'Client') return orFail(await history.ofClient(subject.identifier, from, to)())
+  const prefix = subject._tag === 'Prefix' ? subject.prefix : subject.stream.slice(subject.stream.indexOf('/') + 1)
+  return orFail(await history.within(prefix)())
+}
 
 /** What the tables do not show yet is read from the ledger; all of it where they keep no spans. */
 const addTail = async (

@@ -1,16 +1,17 @@
 /** `ledger history`: who held an address, and what a client held, at a moment or over a time. */
 import { Command, Option } from 'commander'
 import * as E from 'fp-ts/lib/Either.js'
-import type { Recorded } from '../../domain/event-store.ts'
+import type { Recorded, Stored } from '../../domain/event-store.ts'
 import { isoText } from '../../domain/instant.ts'
 import type { Instant } from '../../domain/instant.ts'
+import { addressText } from '../../domain/stream.ts'
 import type { StreamName } from '../../domain/stream.ts'
 import { IDENTIFIER_KINDS, identifierText } from '../../projections/history.ts'
 import type { IdentifierKind, Span } from '../../projections/history.ts'
 import { proveWindow } from '../evidence/proof.ts'
 import type { Proof } from '../evidence/proof.ts'
 import { fail } from './fail.ts'
-import { addressSubject, askSpans, clientSubject, readAll } from './history-ask.ts'
+import { addressSubject, askSpans, clientSubject, finderOf, readAll, spansOfStream } from './history-ask.ts'
 import type { Sources, Subject } from './history-ask.ts'
 import {
   ANSWER_FIELDS,
@@ -121,7 +122,7 @@ const answer = async (stores: Sources, address: string | undefined, args: Argume
   const all = await askSpans(stores, subject, bounded.from, bounded.to, now)
   const found = all.filter((span) => covers(span, window, graceMs))
   const events = args.events ? await eventsOf(stores, subject, found, window) : []
-  const proof = found.length === 0 && args.proof ? await prove(stores, subject, window, now) : undefined
+  const proof = found.length === 0 && args.proof ? await prove(stores, subject, window, graceMs, now) : undefined
   const said = found.length === 0 ? nothingText(subject, window, now, proof) : undefined
   show({ args, window, graceMs, found, events, proof, said })
   if (proof !== undefined && proof.missing.length > 0) process.exitCode = 1
@@ -155,10 +156,31 @@ const eventsOf = async (
   return found
 }
 
-const prove = async (stores: Sources, subject: Subject, window: Window, now: Instant): Promise<Proof> => {
+/**
+ * Whether the ledger vouches for a window in which nothing was found. What was found by the tables alone is looked for
+ * in the events that are checked: tables can be wrong.
+ */
+const prove = async (
+  { reader }: Sources,
+  subject: Subject,
+  window: Window,
+  graceMs: number,
+  now: Instant,
+): Promise<Proof> => {
   const streams: ReadonlyArray<StreamName> = subject._tag === 'Stream' ? [subject.stream] : []
   const from = Number.isFinite(window.from) ? window.from : now
-  return orFail(await proveWindow({ reader: stores.reader, from, to: Math.min(window.to, now), streams }))
+  const isOf = finderOf(subject, window.from - graceMs, window.to)
+  const suspects = new Set<StreamName>()
+  const onEvent = (stored: Stored): void => void (isOf(stored) && suspects.add(stored.stream))
+  const proof = orFail(await proveWindow({ reader, from, to: Math.min(window.to, now), streams, onEvent }))
+  for (const stream of suspects) {
+    const spans = await spansOfStream(reader, stream, subject, now)
+    const span = spans.find((one) => covers(one, window, graceMs))
+    if (span === undefined) continue
+    const held = `by the ledger ${span.holder} held ${addressText(stream)} from ${isoText(span.from)}`
+    return { ...proof, missing: [...proof.missing, `${held}, which the tables do not show: run \`ledger verify\``] }
+  }
+  return proof
 }
 
 const subjectText = (subject: Subject): string => {

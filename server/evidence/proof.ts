@@ -33,6 +33,8 @@ export interface ProofOptions {
   /** Whether positions follow each other without gaps; not so for a store that counts bytes. */
   readonly isGapless?: boolean
   readonly onProgress?: ((events: number) => void) | undefined
+  /** Is shown every event that is looked at. */
+  readonly onEvent?: ((stored: Stored) => void) | undefined
 }
 
 const PAGE_MAX = 2_000
@@ -104,6 +106,7 @@ class Walk {
 
   #take(stored: Stored): void {
     this.#events++
+    this.#options.onEvent?.(stored)
     const revisions = this.#revisions.get(stored.stream)
     revisions?.add(stored.revision)
     const concerns = revisions !== undefined || this.#revisions.size === 0

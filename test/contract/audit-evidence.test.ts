@@ -120,6 +120,17 @@ describe.skipIf(missing !== undefined)(`evidence${missing === undefined ? '' : `
     expect(unsigned.wrong.join('\n')).toMatch(found)
   })
 
+  it('is given of a prefix, and not of an address within it', async () => {
+    const prefix = site.truth.find(({ stream }) => stream === 'prefix6/2001:db8:500::/56') as Truth
+    const out = join(site.folder, 'prefix.json')
+    const at = ['--at', new Date(prefix.from + 1_000).toISOString(), '--out', out]
+    const part = await site.ask(['evidence', '2001:db8:500:1::17', ...at])
+    expect(part).toMatchObject({ code: 1, err: expect.stringContaining('ask for evidence of 2001:db8:500::/56') })
+    const made = await site.ask(['evidence', '2001:db8:500::/56', ...at])
+    expect(made.out).toContain(`duid:00030001${macOf(prefix.client)}/7`)
+    expect((await site.ask(['verify', out])).out).toContain('everything fits')
+  })
+
   it('tells that nobody held an address, and refuses what is no evidence', async () => {
     const out = join(site.folder, 'nobody.json')
     const at = new Date(one.until + 1).toISOString()

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { isoText as iso } from '../../domain/instant.ts'
 import { postgresMissing } from '../support/postgres.ts'
 import type { TestPostgres } from '../support/postgres.ts'
+import { macOf } from './audit-events.ts'
 import type { Truth } from './audit-events.ts'
 import { openAuditSite } from './audit-support.ts'
 import type { AuditSite } from './audit-support.ts'
@@ -33,6 +34,36 @@ describe.skipIf(missing !== undefined)(`ledger history${missing === undefined ? 
     expect(damaged.code).toBe(1)
     expect(damaged.out).toMatch(/(alpha|beta): position \d+ is missing/)
     expect(damaged.out).not.toContain('nobody held')
+  })
+
+  it('does not take the word of the tables for it that nothing was held', async () => {
+    const site = opened()
+    const one = site.truth.find(({ stream }) => stream === 'prefix6/2001:db8:700::/56') as Truth
+    const at = ['--at', iso(one.from + 1_000)]
+    const mac = macOf(one.client)
+    const questions = [
+      ['history', '--mac', mac, ...at],
+      ['history', '2001:db8:700::/56', ...at],
+      ['history', '2001:db8:700:1::5', ...at],
+    ]
+    for (const question of questions) expect((await site.ask(question)).out).toContain('2001:db8:700::/56  2026')
+    const sql = postgres(site.server.url, { max: 1, onnotice: () => undefined })
+    await sql`CREATE TABLE hidden AS SELECT * FROM lease_spans
+              WHERE address = '2001:db8:700::/56' OR mac = ${mac.replace(/..(?=.)/g, '$&:')}`
+    await sql`DELETE FROM lease_spans USING hidden h
+              WHERE (lease_spans.address, lease_spans.starts_at) = (h.address, h.starts_at)`
+    for (const question of questions) {
+      const { code, out } = await site.ask(question)
+      expect([code, out]).toEqual([1, expect.stringMatching(/the ledger duid:\w+\/7 held 2001:db8:700::\/56 from/)])
+      expect(out).not.toContain('nobody held')
+    }
+    await sql`INSERT INTO lease_spans SELECT * FROM hidden`
+    // Tables that are behind, or empty, are no reason: the rest is read from the ledger.
+    await sql`CREATE TABLE reached AS SELECT * FROM lease_checkpoints`
+    await sql.unsafe('DELETE FROM lease_checkpoints; DELETE FROM lease_spans')
+    for (const question of questions) expect((await site.ask(question)).out).toContain('2001:db8:700::/56  2026')
+    await sql.end({ timeout: 1 })
+    expect((await site.ask(['replay'])).code).toBe(0)
   })
 
   it('answers the same by SQL', async () => {
