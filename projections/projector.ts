@@ -39,6 +39,8 @@ export interface ProjectorOptions {
   readonly queueMax?: number
   /** How long to gather after the first offered event, unless a batch is full before. */
   readonly gatherMs?: number
+  /** The same while many events come: a batch costs the database as much as some twenty rows, however few it has. */
+  readonly gatherBusyMs?: number
   /** Between two looks at the logs of others. One that has not moved from one look to the next has nobody. */
   readonly surveyMs?: number
   readonly retryMinMs?: number
@@ -61,11 +63,15 @@ const DEFAULTS = {
   batchMax: 1_000,
   queueMax: 50_000,
   gatherMs: 25,
+  gatherBusyMs: 100,
   surveyMs: 2_000,
   retryMinMs: 100,
   retryMaxMs: 5_000,
   lagWarn: 10_000,
 }
+
+/** Many events come while a batch has at least so many: from 800 a second on, until there are fewer than 200. */
+const BUSY_BATCH = 20
 
 /** A stop goes on projecting what is queued for this long. */
 const DRAIN_MS = 5_000
@@ -101,6 +107,8 @@ export class Projector {
   #trouble: string | undefined
   /** Where the tables stand in the own log; undefined until they have been asked. */
   #at: Seq | undefined
+  /** Events of the last batch of the own log. */
+  #lastBatch = 0
   #aheadSeen = 0
   #surveyDue = true
   #cancelSurvey: () => void = () => undefined
@@ -219,6 +227,7 @@ export class Projector {
     const applied = await this.#apply(log, at, page.right)
     if (E.isLeft(applied)) return applied
     this.#at = applied.right
+    this.#lastBatch = page.right.events.length
     this.#queue.dropUpTo(this.#at)
     return E.right(true)
   }
@@ -357,13 +366,18 @@ export class Projector {
     return [...this.#adopted.values()].some(({ at, head }) => at < head)
   }
 
+  #gatherMs(): number {
+    const { gatherMs, gatherBusyMs } = this.#options
+    return this.#lastBatch >= BUSY_BATCH ? Math.max(gatherMs, gatherBusyMs) : gatherMs
+  }
+
   /** Until there is enough to do: at once when behind, else when some events have gathered. */
   async #pace(progress: boolean): Promise<void> {
-    const { batchMax, gatherMs, surveyMs } = this.#options
+    const { batchMax, surveyMs } = this.#options
     const isBusy = (): boolean =>
       this.#surveyDue || this.#stopping || this.#queue.length >= batchMax || (progress && this.#mustRead())
     if (isBusy()) return
     if (this.#queue.length === 0) await this.#pause.wait(surveyMs)
-    if (this.#queue.length > 0 && !isBusy()) await this.#pause.wait(gatherMs)
+    if (this.#queue.length > 0 && !isBusy()) await this.#pause.wait(this.#gatherMs())
   }
 }
