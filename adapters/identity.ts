@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
+import type { LogName, LogTaken } from '../domain/event-store.ts'
 
 /** A process, so that it can be told from any other, at any time, on any machine. */
 export interface Identity {
@@ -45,6 +46,14 @@ export const describeIdentity = (text: string): string => {
   const identity = parseIdentity(text)
   return identity === undefined ? 'another process' : `pid ${identity.pid} on host ${identity.host}`
 }
+
+/** The sentence for an operator who gave two servers one name. */
+export const takenBy = (log: LogName, identity: string): LogTaken => ({
+  _tag: 'LogTaken',
+  reason:
+    `server name "${log}" is in use by ${describeIdentity(identity)}; ` +
+    'give this server another one with --server-name',
+})
 
 /**
  * Whether the process of a stored identity lives. `unknown` when it is of another machine, boot or container, and for

@@ -8,7 +8,7 @@ import { jsonEvent } from '@kurrent/kurrentdb-client'
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type { LogName, LogTaken, ReadError, Revision } from '../../domain/event-store.ts'
-import { describeIdentity, fateOf } from '../identity.ts'
+import { fateOf, takenBy } from '../identity.ts'
 import { toReadError } from './failure.ts'
 import type { Failure } from './failure.ts'
 import type { Link } from './link.ts'
@@ -39,14 +39,6 @@ interface Entry {
 }
 
 const entryOf = (event: Kept): Entry => ({ identity: '', ...parseObject<Entry>(event.data) })
-
-/** The sentence for an operator who gave two servers one name. */
-export const takenBy = (log: LogName, identity: string): LogTaken => ({
-  _tag: 'LogTaken',
-  reason:
-    `server name "${log}" is in use by ${describeIdentity(identity)}; ` +
-    'give this server another one with --server-name',
-})
 
 /** Whether this start still has the name; on the left also `LogTaken`. */
 export const confirmName = async (

@@ -13,7 +13,9 @@ import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
 import type { EventReader, EventStore, LogName, LogTaken, ReadError } from '../../domain/event-store.ts'
-import { identityText, thisProcess } from '../identity.ts'
+import { identityText, takenBy, thisProcess } from '../identity.ts'
+import { LogWriter } from '../log-writer.ts'
+import type { LogIdentity } from '../log-writer.ts'
 import { ERROR, isTransient, toReadError } from './failure.ts'
 import { makeLink } from './link.ts'
 import type { Link } from './link.ts'
@@ -22,8 +24,8 @@ import type { MysqlOptions } from './options.ts'
 import { makePoller } from './poll.ts'
 import type { Poller } from './poll.ts'
 import { decoded, makeReader, textOf } from './reader.ts'
-import { register, takenBy } from './registration.ts'
-import { LogWriter, readHead } from './writer.ts'
+import { register } from './registration.ts'
+import { acceptSession, openLogDatabase, readHead } from './writer.ts'
 
 const HEARTBEAT = `
 UPDATE writers
@@ -95,26 +97,32 @@ export const openMysql =
     if (E.isLeft(migrated)) return migrated
     const reading = openReading(options, true)
     // The log's writer exists only after the head was read over this link; it then looks at every later connection.
-    const accepting: { writer?: LogWriter } = {}
+    const accepting: { log?: OpenLog } = {}
     const link = makeLink(options, {
       writable: true,
       causal: true,
-      accept: async (session) => (await accepting.writer?.acceptSession(session)) ?? E.right(undefined),
+      accept: async (session) => {
+        const { log } = accepting
+        return log === undefined ? E.right(undefined) : acceptSession(session, log.self, log.writer.head)
+      },
     })
     const opened = await openLog(reading, link, log)
     if (E.isLeft(opened)) {
       await Promise.all([reading.close(), link.close()])
       return opened
     }
-    accepting.writer = opened.right.writer
+    accepting.log = opened.right
     return E.right(opened.right.store)
   }
 
-const openLog = async (
-  reading: Reading,
-  link: Link,
-  log: LogName,
-): Promise<Either<ReadError | LogTaken, { readonly store: EventStore; readonly writer: LogWriter }>> => {
+/** A log that is open for appending. */
+interface OpenLog {
+  readonly store: EventStore
+  readonly writer: LogWriter
+  readonly self: LogIdentity
+}
+
+const openLog = async (reading: Reading, link: Link, log: LogName): Promise<Either<ReadError | LogTaken, OpenLog>> => {
   const { pages, quick, poller } = reading
   const identity = identityText(thisProcess())
   const registered = await register(quick, log, identity)
@@ -122,7 +130,8 @@ const openLog = async (
   const number = registered.right
   const head = await readHead(link, number)
   if (E.isLeft(head)) return head
-  const writer = new LogWriter(link, { log, writer: number, identity }, head.right)
+  const self: LogIdentity = { log, writer: number, identity }
+  const writer = new LogWriter(openLogDatabase(link, self), self, head.right)
   const store: EventStore = {
     ...makeReader(pages, quick),
     onAppended: poller.onAppended,
@@ -144,7 +153,7 @@ const openLog = async (
       await Promise.all([reading.close(), link.close()])
     },
   }
-  return E.right({ store, writer })
+  return E.right({ store, writer, self })
 }
 
 type Refusal = Parameters<typeof isTransient>[0]

@@ -2,7 +2,7 @@
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type { LogName, LogTaken, ReadError } from '../../domain/event-store.ts'
-import { describeIdentity, fateOf } from '../identity.ts'
+import { fateOf, takenBy } from '../identity.ts'
 import { ERROR, isTransient, toReadError } from './failure.ts'
 import type { Link } from './link.ts'
 import { decoded, integerOf, textOf } from './reader.ts'
@@ -53,14 +53,6 @@ const look = async (link: Link, log: LogName): Promise<Either<ReadError, Entry |
       silentMs: Number(textOf(silentMs)),
     }
   })
-
-/** The sentence for an operator who gave two servers one name. */
-export const takenBy = (log: LogName, identity: string): LogTaken => ({
-  _tag: 'LogTaken',
-  reason:
-    `server name "${log}" is in use by ${describeIdentity(identity)}; ` +
-    'give this server another one with --server-name',
-})
 
 /**
  * Enters this process as the one that writes `log`; gives the number of the writer. `LogTaken` when the name belongs

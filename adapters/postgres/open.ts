@@ -10,7 +10,9 @@ import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
 import type { EventReader, EventStore, LogName, LogTaken, ReadError } from '../../domain/event-store.ts'
-import { identityText, thisProcess } from '../identity.ts'
+import { identityText, takenBy, thisProcess } from '../identity.ts'
+import { LogWriter } from '../log-writer.ts'
+import type { LogIdentity } from '../log-writer.ts'
 import { toReadError } from './failure.ts'
 import { makeLink } from './link.ts'
 import type { Link } from './link.ts'
@@ -18,10 +20,10 @@ import { checkPostgres, migratePostgres } from './migration.ts'
 import type { PostgresOptions } from './options.ts'
 import { CHANNEL, decoded, makeListeners, makeReader } from './reader.ts'
 import type { Listeners } from './reader.ts'
-import { register, takenBy } from './registration.ts'
+import { register } from './registration.ts'
 import { makeTimelines } from './timeline.ts'
 import type { Timelines } from './timeline.ts'
-import { LogWriter, readHead } from './writer.ts'
+import { acceptSession, openLogDatabase, readHead } from './writer.ts'
 
 const HEARTBEAT = `
 UPDATE writers
@@ -106,18 +108,21 @@ export const openPostgres =
     const timelines = makeTimelines()
     const reading = openReading(options, true, timelines)
     // The log's writer exists only after the head was read over this link; it then looks at every later connection.
-    const accepting: { writer?: LogWriter } = {}
+    const accepting: { log?: OpenLog } = {}
     const link = makeLink(appending(options), {
       writable: true,
       timelines,
-      accept: async (session) => (await accepting.writer?.acceptSession(session)) ?? E.right(undefined),
+      accept: async (session) => {
+        const { log } = accepting
+        return log === undefined ? E.right(undefined) : acceptSession(session, log.self, log.writer.head)
+      },
     })
     const opened = await openLog(reading, link, log)
     if (E.isLeft(opened)) {
       await Promise.all([reading.close(), link.close()])
       return opened
     }
-    accepting.writer = opened.right.writer
+    accepting.log = opened.right
     return E.right(opened.right.store)
   }
 
@@ -130,11 +135,14 @@ const appending = (options: PostgresOptions): PostgresOptions => ({
   settings: { plan_cache_mode: 'force_generic_plan', enable_seqscan: 'off' },
 })
 
-const openLog = async (
-  reading: Reading,
-  link: Link,
-  log: LogName,
-): Promise<Either<ReadError | LogTaken, { readonly store: EventStore; readonly writer: LogWriter }>> => {
+/** A log that is open for appending. */
+interface OpenLog {
+  readonly store: EventStore
+  readonly writer: LogWriter
+  readonly self: LogIdentity
+}
+
+const openLog = async (reading: Reading, link: Link, log: LogName): Promise<Either<ReadError | LogTaken, OpenLog>> => {
   const { pages, quick, listeners } = reading
   const identity = identityText(thisProcess())
   const registered = await register(quick, log, identity)
@@ -143,7 +151,8 @@ const openLog = async (
   listeners.passOver(number)
   const head = await readHead(link, number)
   if (E.isLeft(head)) return head
-  const writer = new LogWriter(link, { log, writer: number, identity }, head.right, makeNotifier(quick, number))
+  const self: LogIdentity = { log, writer: number, identity }
+  const writer = new LogWriter(openLogDatabase(link, self), self, head.right, makeNotifier(quick, number))
   const store: EventStore = {
     ...makeReader(pages, quick, listeners),
     log,
@@ -164,7 +173,7 @@ const openLog = async (
       await Promise.all([reading.close(), link.close()])
     },
   }
-  return E.right({ store, writer })
+  return E.right({ store, writer, self })
 }
 
 const ownerOf = async (link: Link, writer: number): Promise<string> => {
