@@ -77,8 +77,9 @@ export class SimulatedServer {
     const send = (answer: Uint8Array): void => {
       if (this.#incarnation === own) this.#site.reply(family, answer)
     }
-    const arrival = { sourcePort: 67, localAddress: this.address, interfaceName: undefined }
-    if (family === 4) this.#handler4?.handle(bytes, { ...arrival, sourceAddress: RELAY }, send)
+    const arrival = { sourcePort: 67, interfaceName: undefined }
+    if (family === 4)
+      this.#handler4?.handle(bytes, { ...arrival, localAddress: this.address, sourceAddress: RELAY }, send)
     else this.#handler6?.handle(bytes, { ...arrival, sourceAddress: 'fe80::1' }, send)
   }
 
