@@ -273,9 +273,7 @@ const makeWire = (options: MysqlTablesOptions, host: MysqlTablesOptions['hosts']
     guarded<A>((resolve, reject) => {
       // Without values the driver does not look for their places, which takes a while in the text of a whole batch.
       const values = parameters.length === 0 ? undefined : [...parameters]
-      driver.query({ sql, values, typeCast: false }, (error, result) =>
-        error ? reject(error) : resolve(read(result)),
-      )
+      driver.query({ sql, values, typeCast: false }, (error, result) => (error ? reject(error) : resolve(read(result))))
     })
 
   return {
