@@ -59,6 +59,8 @@ export const fill =
     for (;;) {
       const found = await store.heads()()
       if (E.isLeft(found)) return found
+      const ahead = Object.entries(at).find(([log, seq]) => seq > (found.right[log] ?? 0))
+      if (ahead !== undefined) return E.left(notOf(ahead, found.right))
       const heads = bounded(found.right, options.upTo)
       const total = sum(heads)
       for (const [log, head] of Object.entries(heads)) {
@@ -75,6 +77,14 @@ export const fill =
   }
 
 const sum = (checkpoint: Checkpoint): number => Object.values(checkpoint).reduce((total, seq) => total + seq, 0)
+
+/** What an interrupted replay left is further than the ledger: that was another one, or there was more of it. */
+const notOf = ([log, seq]: readonly [LogName, Seq], heads: Checkpoint): ReplayError => ({
+  _tag: 'StoreUnusable',
+  reason:
+    `the tables that are to be gone on with show the log of ${log} up to ${seq}, and the ledger has it up to ` +
+    `${heads[log] ?? 0}: begin anew`,
+})
 
 const bounded = (heads: Checkpoint, upTo: Checkpoint | undefined): Checkpoint =>
   upTo === undefined

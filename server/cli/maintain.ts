@@ -75,7 +75,10 @@ const rebuild = async (store: EventReader, tables: LeaseTables, resume: boolean)
   bar.start(0, 0, { rate: 0 })
   const replayed = await replay({ store, tables, resume, onProgress: onBar(bar) })()
   bar.stop()
-  if (E.isLeft(replayed)) return fail(`${replayed.left.reason}; \`ledger replay --resume\` goes on from there`)
+  if (E.isLeft(replayed)) {
+    const { _tag, reason } = replayed.left
+    return fail(_tag === 'StoreUnavailable' ? `${reason}; \`ledger replay --resume\` goes on from there` : reason)
+  }
   print(`${tables.where}: rebuilt from ${replayed.right.events} events`)
 }
 

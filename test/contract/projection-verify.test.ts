@@ -208,6 +208,18 @@ describe('replay', () => {
     expect((await verified(ledger, database)).differences).toEqual({})
   })
 
+  it('does not go on with what is further than the ledger', async () => {
+    const { ledger, database } = await given(busySite(20, 4))
+    const tables = openMemoryTables(database)
+    const shadow = await must(tables.shadow(false))
+    await must(shadow.apply(LEASES, 'alpha', 0, 21, []))
+    const store = openMemoryReader(ledger)
+    expect(await replay({ store, tables, resume: true })()).toMatchObject({
+      left: { reason: expect.stringContaining('alpha up to 21, and the ledger has it up to 20') },
+    })
+    expect(await must(replay({ store, tables, resume: false }))).toMatchObject({ events: 20 })
+  })
+
   it('builds the tables as they were at a time', async () => {
     const property = fc.asyncProperty(histories(60), fc.nat(60), async (events, index) => {
       const { ledger } = await given(events)

@@ -212,6 +212,12 @@ describe('a configuration as for Kea’s DHCPv4 server', () => {
     expect(config.loggers).toEqual([{ name: 'kea-dhcp4', severity: 'DEBUG', debugLevel: 40, outputs: [output] }])
   })
 
+  it('has the key that signs evidence, from the working directory on', () => {
+    const { ledger } = good('{"Dhcp4": {}, "LeaseLedger": {"evidence-key": "keys/evidence.pem"}}')
+    expect(ledger.evidenceKey).toBe(resolve('keys/evidence.pem'))
+    expect(good('{"Dhcp4": {}}').ledger.evidenceKey).toBeUndefined()
+  })
+
   it('warns once of each key that has no effect', () => {
     expect(config.warnings.map((warning) => warning.split(' has no effect')[0])).toEqual([
       'the hook library libdhcp_lease_cmds.so is not loaded: leases are looked up with SQL and with the ledger command',
