@@ -120,8 +120,8 @@ export class Bindings {
 
   /**
    * Extends what the client lists and holds (Renew, Rebind). What it does not hold it is given anew if it is free, else
-   * something else, and so for what an operator took away: it must not be left without (RFC 8415 §18.3.4). A client that has a reservation by now moves to it.
-   * While the store is away, what is left of the lease.
+   * something else, and so for what an operator took away: it must not be left without (RFC 8415 §18.3.4). A client that
+   * has a reservation by now moves to it. While the store is away, what is left of the lease.
    */
   async renew(exchange: Exchange6, ia: IaRequest, taken: Taken): Promise<IaOutcome> {
     if (this.#shouldMove(exchange, ia, taken)) return this.claim(exchange, ia, taken)
