@@ -1,12 +1,7 @@
 /** The leases of a running Kea in MySQL or MariaDB, as the texts that Kea's lease file would have. Read-only. */
 import { createConnection } from 'mysql2/promise'
 import type { Connection, FieldPacket, RowDataPacket } from 'mysql2/promise'
-
-/** Rows of texts under the names of their columns, those of Kea's lease file. */
-export interface KeaRows {
-  readonly columns: ReadonlyArray<string>
-  readonly rows: ReadonlyArray<ReadonlyArray<string>>
-}
+import type { KeaRows } from '../kea-statements.ts'
 
 const COMMON = `
        IFNULL(valid_lifetime, 0) AS valid_lifetime,

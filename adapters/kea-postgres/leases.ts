@@ -1,11 +1,6 @@
 /** The leases of a running Kea in PostgreSQL, as the texts that Kea's lease file would have. Read-only. */
 import postgres from 'postgres'
-
-/** Rows of texts under the names of their columns, those of Kea's lease file. */
-export interface KeaRows {
-  readonly columns: ReadonlyArray<string>
-  readonly rows: ReadonlyArray<ReadonlyArray<string>>
-}
+import type { KeaRows } from '../kea-statements.ts'
 
 // A row is read as JSON where releases differ: earlier ones have no pools, and IPv6 addresses as text.
 const LEASE4 = `

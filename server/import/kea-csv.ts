@@ -139,14 +139,18 @@ const escaped = (text: string): string =>
 // ---------------------------------------------------------------- The way out
 
 /** A row of the lease tables as a line of Kea's file, without line end; undefined for what Kea has no word for. */
-export const keaLine = (row: LeaseRow): string | undefined => {
+export const keaLine = (row: LeaseRow): string | undefined => keaFields(row)?.map(escaped).join(',')
+
+/** The texts of a row in the columns of {@link HEADER4} or {@link HEADER6}. */
+export const keaFields = (row: LeaseRow): ReadonlyArray<string> | undefined => {
   // An offer and a revocation are nobody's lease; Kea would not have a line of them.
   if (row.status === 'offered' || row.status === 'revoked') return undefined
   const flag = (value: boolean): string => (value ? '1' : '0')
   // Kea finds when the client was last served as the difference, also of a lease without end.
   const isEndless = row.status === 'bound' && row.validLifetime === INFINITE_SEC
   const expire = isEndless ? Math.floor(row.startsAt / 1000) + INFINITE_SEC : row.expire
-  const tail = [escaped(row.hostname ?? '')]
+  const name = row.hostname ?? ''
+  const context = row.userContext ?? ''
   if (!row.stream.startsWith('lease4/')) {
     const [address, length] = prefixOf(row.stream)
     return [
@@ -161,14 +165,14 @@ export const keaLine = (row: LeaseRow): string | undefined => {
       length,
       flag(row.fqdnForward),
       flag(row.fqdnReverse),
-      ...tail,
+      name,
       colons(row.hwaddr),
       row.state,
-      escaped(row.userContext ?? ''),
+      context,
       row.hwaddr === null ? '' : (row.hwType ?? 1),
       row.hwaddr === null ? '' : (row.hwSource ?? 0),
       row.poolId,
-    ].join(',')
+    ].map(String)
   }
   return [
     addressText(row.stream),
@@ -179,11 +183,11 @@ export const keaLine = (row: LeaseRow): string | undefined => {
     row.subnetId,
     flag(row.fqdnForward),
     flag(row.fqdnReverse),
-    ...tail,
+    name,
     row.state,
-    escaped(row.userContext ?? ''),
+    context,
     row.poolId,
-  ].join(',')
+  ].map(String)
 }
 
 const colons = (hex: string | null): string => (hex ?? '').replace(/..(?=.)/g, '$&:')

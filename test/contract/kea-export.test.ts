@@ -10,6 +10,7 @@ import type { TestMariadb } from '../support/mariadb.ts'
 import { postgresMissing, startPostgres } from '../support/postgres.ts'
 import type { TestPostgres } from '../support/postgres.ts'
 import { must } from '../support/process.ts'
+import { bytes6 } from '../support/dhcp6.ts'
 import { makeLeaseLedger } from '../support/server-under-test.ts'
 import { everybodyKeepsTheirs, freeUdpPort, heldAfter, keaConfig, ledgerConfig } from './kea-support.ts'
 import { playStory, Relay } from './kea-support.ts'
@@ -21,12 +22,12 @@ const ROOT = resolve(import.meta.dirname, '../..')
 
 const because = (reason: string | undefined): string => (reason === undefined ? '' : ` (skipped: ${reason})`)
 
-/** The paragraphs of the commands that README.md has for the tables: their columns, then a way for each database. */
-const readmeSteps = async (): Promise<ReadonlyArray<string>> => {
+/** The command that README.md has for a kind of database, on the ledger of `config`. */
+const readmeCommand = async (format: string, config: string): Promise<string> => {
   const readme = await readFile(join(ROOT, 'README.md'), 'utf8')
-  const block = /### Going back to Kea[^]*?```sh\n([^]*?)```/.exec(readme)?.[1]
-  if (block === undefined) throw new Error('README.md does not say how to go back to Kea')
-  return block.split('\n\n')
+  const found = new RegExp(`^\\$ npm run -s ledger -- export (--format ${format} .*)$`, 'm').exec(readme)?.[1]
+  if (found === undefined) throw new Error(`README.md does not say how to export with --format ${format}`)
+  return `'${process.execPath}' '${join(ROOT, 'server/ledger-cli.ts')}' export -c '${config}' ${found}`
 }
 
 /** What Kea has to know of a lease. */
@@ -37,6 +38,9 @@ interface Known {
   /** Client identifier, DUID and IAID, or hardware address. */
   readonly client: string
 }
+
+/** The octets of an address, or of a prefix without its length. */
+const hexOf = (address: string): string => Buffer.from(bytes6(address.replace(/\/.*/, ''))).toString('hex')
 
 const byAddress = (one: Known, other: Known): number => (one.address < other.address ? -1 : 1)
 
@@ -106,6 +110,8 @@ describe.skipIf(missing !== undefined)(`going back to Kea${because(missing)}`, (
     }
   }
 
+  const config = (): string => join(folder, 'ledger', 'lease-ledger.json')
+
   /** Starts Kea on `database`: everybody renews and keeps what they had, and newcomers get something else. */
   const goesOnAtKea = async (place: string, database: object): Promise<void> => {
     const socket = join(folder, `${place}.sock`)
@@ -132,6 +138,7 @@ describe.skipIf(missing !== undefined)(`going back to Kea${because(missing)}`, (
     const leases: Array<Readonly<Record<string, unknown>>> = []
     for (const family of ['4', '6']) {
       const answer = await askKea(`${socket}${family}`, `lease${family}-get-all`, { subnets: [7, 8] })
+      expect(answer.result, answer.text).toBe(0)
       leases.push(...(answer.arguments?.leases ?? []))
     }
     const used = leases.filter(({ state }) => state === 0).map(asBooked)
@@ -149,7 +156,7 @@ describe.skipIf(missing !== undefined)(`going back to Kea${because(missing)}`, (
     const place = join(folder, 'csv')
     await mkdir(place)
     for (const family of [4, 6]) {
-      const words = ['export', '-c', join(folder, 'ledger', 'lease-ledger.json'), '--format', `kea${family}`]
+      const words = ['export', '-c', config(), '--format', `kea${family}`]
       const out = join(place, `leases${family}.csv`)
       await must([process.execPath, join(ROOT, 'server/ledger-cli.ts'), ...words, '--out', out])
     }
@@ -161,9 +168,8 @@ describe.skipIf(missing !== undefined)(`going back to Kea${because(missing)}`, (
     `works with its tables in PostgreSQL${because(noTables)}`,
     async () => {
       const database = await makeKeaPostgres(server, 'kea')
-      const [columns, copy] = await readmeSteps()
       const env = { PGHOST: server.host, PGPORT: String(server.port), PGUSER: server.user }
-      await must(['sh', '-eu', '-c', `${columns}\n${copy}`], { env })
+      await must(['sh', '-c', await readmeCommand('kea-postgresql', config())], { env })
       await goesOnAtKea('pgsql', database)
     },
     60_000,
@@ -174,13 +180,22 @@ describe.skipIf(missing !== undefined)(`going back to Kea${because(missing)}`, (
     async () => {
       if (maria === undefined) throw new Error('MariaDB does not run')
       const database = await makeKeaMariadb(maria, 'kea')
-      const [columns, , copy] = await readmeSteps()
       await writeFile(
         join(folder, '.my.cnf'),
         `[client]\nsocket=${maria.socketPath}\nuser=${maria.user}\npassword=${maria.password}\n`,
       )
-      await must(['sh', '-eu', '-c', `${columns}\n${copy}`], { env: { HOME: folder } })
+      await must(['sh', '-c', await readmeCommand('kea-mysql', config())], { env: { HOME: folder } })
       await goesOnAtKea('mysql', database)
+      // Later releases of Kea keep IPv6 addresses as octets.
+      await maria.query('DELETE FROM kea.lease6')
+      await maria.query('ALTER TABLE kea.lease6 MODIFY address binary(16) NOT NULL')
+      await maria.query('DELETE FROM kea.lease4')
+      await must(['sh', '-c', await readmeCommand('kea-mysql', config())], { env: { HOME: folder } })
+      const rows = await maria.query(
+        `SELECT lower(hex(address)) AS hex FROM kea.lease6 WHERE state = 0 AND valid_lifetime > 1`,
+      )
+      const octets = story.holders6.flatMap(({ books }) => books.map(({ address }) => hexOf(address)))
+      expect(rows.map(({ hex }) => String(hex)).sort()).toEqual(octets.sort())
     },
     60_000,
   )

@@ -121,7 +121,8 @@ const NETWORKS6 = [
     'pd-pools': [{ prefix: '2001:db8:8000::', 'prefix-len': 40, 'delegated-len': 56 }],
     ...lifetimes6(3_600),
   },
-  { id: 8, subnet: '2001:db8:2::/64', pools: [{ pool: '2001:db8:2::/112' }], ...lifetimes6(ENDLESS_SEC) },
+  // A single group of zeros, which is not to be written as `::` (RFC 5952 §4.2.2) and which MySQL writes so.
+  { id: 8, subnet: '2001:db8:0:2::/64', pools: [{ pool: '2001:db8:0:2:1:1:1:0/112' }], ...lifetimes6(ENDLESS_SEC) },
   { id: 9, subnet: '2001:db8:3::/64', pools: [{ pool: '2001:db8:3::/112' }], ...lifetimes6(1) },
 ]
 
@@ -157,7 +158,7 @@ export const ledgerConfig = (
 })
 
 const LINKS4 = { usual: 'c6336401', endless: 'cb007101', short: 'c6120901' } as const
-const LINKS6 = { usual: '2001:db8:1::1', endless: '2001:db8:2::1', short: '2001:db8:3::1' } as const
+const LINKS6 = { usual: '2001:db8:1::1', endless: '2001:db8:0:2::1', short: '2001:db8:3::1' } as const
 
 // ---------------------------------------------------------------- Clients
 

@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { keaStatements } from '../../adapters/kea-statements.ts'
+import type { KeaDatabase } from '../../adapters/kea-statements.ts'
 import { FOREVER } from '../../domain/instant.ts'
 import { readIscLeases } from '../../server/import/isc-leases.ts'
 import { lastOfEach } from '../../server/import/item.ts'
@@ -137,6 +139,46 @@ describe("Kea's lease file", () => {
     } finally {
       rmSync(folder, { recursive: true })
     }
+  })
+})
+
+describe("statements for Kea's tables", () => {
+  const name = `it's "a\\b",\n; DROP TABLE lease4; --`
+  const four = {
+    columns: HEADER4.split(','),
+    rows: [
+      ['198.18.0.5', '02:00:00:00:00:05', '', '4294967295', `${EXPIRE + 4_294_967_295}`, '7', '1', '0', name, '0', ''],
+    ],
+  }
+  const six = {
+    columns: HEADER6.split(','),
+    rows: ['2001:db8:0:2:1:1:1:5,00:03,60,9,7,30,0,4000000000,128,0,0,,,1,,,'.split(',')],
+  }
+  const statements = (database: KeaDatabase) => [...keaStatements(database, [four, six])].join('\n')
+
+  it('let no text out of its place', () => {
+    expect(statements('postgresql')).toContain(`'it''s "a\\b",\n; DROP TABLE lease4; --'`)
+    expect(statements('postgresql')).toContain('SET standard_conforming_strings = on;')
+    expect(statements('mysql')).toContain(`_utf8mb4 x'${Buffer.from(name).toString('hex')}'`)
+    expect(statements('mysql')).not.toContain('DROP')
+  })
+
+  it('have what is not there, the end of an endless lease and IAIDs as each database of Kea has them', () => {
+    const [onPostgres, onMysql] = [statements('postgresql'), statements('mysql')]
+    expect(onPostgres).toContain(
+      `('198.18.0.5'::inet - '0.0.0.0', '\\x020000000005', '\\x', 4294967295, to_timestamp(${EXPIRE}), 7, true, false, `,
+    )
+    expect(onMysql).toContain(
+      `(inet_aton('198.18.0.5'), x'020000000005', NULL, 4294967295, from_unixtime(${EXPIRE}), 7, 1, 0, `,
+    )
+    expect(onPostgres).toContain(
+      `('2001:db8:0:2:1:1:1:5', '\\x0003', 60, to_timestamp(9), 7, 30, 0, -294967296, 128, false, false, '', ` +
+        `'\\x', 0, 0, 1, NULL);`,
+    )
+    expect(onMysql).toContain(
+      `(IF(@octets, inet6_aton('2001:db8:0:2:1:1:1:5'), '2001:db8:0:2:1:1:1:5'), x'0003', 60, from_unixtime(9), 7, 30, ` +
+        `0, 4000000000, 128, 0, 0, _utf8mb4 x'', NULL, NULL, NULL, 1, NULL);`,
+    )
   })
 })
 
