@@ -1,5 +1,5 @@
 /** `ledger import` of what a real Kea wrote: its lease file, and its tables in PostgreSQL and MariaDB. */
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import postgres from 'postgres'
@@ -8,7 +8,7 @@ import { keaMissing, keaTablesMissing, makeKea, makeKeaMariadb, makeKeaPostgres 
 import { mariadbMissing, startMariadb } from '../support/mariadb.ts'
 import { postgresMissing, startPostgres } from '../support/postgres.ts'
 import type { TestPostgres } from '../support/postgres.ts'
-import { run, until } from '../support/process.ts'
+import { must, run, until, which } from '../support/process.ts'
 import type { Finished } from '../support/process.ts'
 import { makeLeaseLedger } from '../support/server-under-test.ts'
 import { everybodyKeepsTheirs, freeUdpPort, keaConfig, ledgerConfig, playStory, Relay } from './kea-support.ts'
@@ -22,6 +22,15 @@ interface Span {
   readonly from: string
   readonly until: string
   readonly endedBy: string
+}
+
+/** What Kea does with its lease file now and then: the file is put aside and cleaned, and a new one begun. */
+const cleanUp = async (file: string, family: '4' | '6'): Promise<void> => {
+  const [header = ''] = (await readFile(file, 'utf8')).split('\n')
+  await rename(file, `${file}.1`)
+  await writeFile(file, `${header}\n`)
+  const words = ['-x', `${file}.2`, '-i', `${file}.1`, '-o', `${file}.output`, '-f', `${file}.completed`]
+  await must([which('kea-lfc') ?? 'kea-lfc', `-${family}`, ...words, '-p', `${file}.pid`, '-c', 'unused'])
 }
 
 describe.skipIf(missing !== undefined)(
@@ -128,6 +137,7 @@ describe.skipIf(missing !== undefined)(
         // The state stands before the user context.
         return texts.filter((text) => text.includes(',2,{')).length
       })
+      await cleanUp(files[0] as string, '4')
       await takeOver('from_memfile', await inPostgres('from_memfile'), files, story)
     }, 120_000)
 

@@ -85,8 +85,10 @@ const SCRIPTS = '/usr/share/kea/scripts'
 
 /** Why Kea cannot have its tables in a database here, or undefined when it can. */
 export const keaTablesMissing = (engine: 'pgsql' | 'mysql'): string | undefined => {
-  const program = engine === 'pgsql' ? 'psql' : 'mariadb'
-  if (which(program) === undefined) return `needs ${program}`
+  const missing = (engine === 'pgsql' ? ['psql'] : ['mariadb', 'mysql']).filter(
+    (program) => which(program) === undefined,
+  )
+  if (missing.length > 0) return `needs ${missing.join(' and ')}`
   const file = `${SCRIPTS}/${engine}/dhcpdb_create.${engine}`
   return existsSync(file) ? undefined : `needs ${file}, which is part of kea-admin`
 }
