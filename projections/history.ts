@@ -190,6 +190,9 @@ const endingOf = (event: LeaseEvent, recordedAt: Instant): Pick<Ending, 'by' | '
   }
 }
 
+/** Whether a row tells how its span began: then most likely no table knows anything of it yet. */
+export const tellsBeginning = ({ first, lease }: SpanRow): boolean => first !== undefined && lease.renewals === 0
+
 /** The span of two rows with one name. Commutative and associative, and twice the same is the same. */
 export const mergeSpans = (one: SpanRow, other: SpanRow): SpanRow => {
   const [older, newer] = isNewer(one, other) ? [other, one] : [one, other]

@@ -17,7 +17,7 @@ import type { Instant } from '../../domain/instant.ts'
 import type { Relay } from '../../domain/lease.ts'
 import { addressText, categoryOf, lease4Stream, lease6Stream, prefix6Stream } from '../../domain/stream.ts'
 import type { StreamName } from '../../domain/stream.ts'
-import { identifierOf, identifierText, isKnownBy, mergeSpans, searchable, spanKey } from '../history.ts'
+import { identifierOf, identifierText, isKnownBy, mergeSpans, searchable, spanKey, tellsBeginning } from '../history.ts'
 import type { Ending, IdentifierKind, Place, SpanLease, SpanRow } from '../history.ts'
 import type { HistoryTable } from '../lease-tables.ts'
 import { momentText } from './columns.ts'
@@ -169,9 +169,9 @@ const writePart = async (
   suffix: string,
   part: ReadonlyArray<Placed>,
 ): Promise<ReadonlyArray<Placed>> => {
-  const begun = part.filter(({ span }) => begins(span))
+  const begun = part.filter(({ span }) => tellsBeginning(span))
   const areNew = await addSpans(statements, suffix, begun)
-  const others = areNew ? part.filter(({ span }) => !begins(span)) : part
+  const others = areNew ? part.filter(({ span }) => !tellsBeginning(span)) : part
   const found = await readSpans(statements, suffix, others)
   const missing = others.filter(({ key }) => !found.has(key))
   const added = await addSpans(statements, suffix, missing)
@@ -185,8 +185,6 @@ const writePart = async (
   await changeSpans(statements, suffix, found, merged)
   return [...(areNew ? begun : []), ...(added ? missing : []), ...merged]
 }
-
-const begins = ({ first, lease }: SpanRow): boolean => first !== undefined && lease.renewals === 0
 
 /** Whether none of them was there. Those that were stay as they are and are locked. */
 const addSpans = async (statements: Statements, suffix: string, spans: ReadonlyArray<Placed>): Promise<boolean> => {

@@ -219,17 +219,22 @@ const HELD = `
     CASE WHEN here.bound_revision >= 0 AND here.end_revision = ${NONE} AND excluded.end_revision = ${NONE} THEN here.held
          ELSE ${heldOf((name) => merged(columnNamed(name)))} END`
 
+/** How rows are written: such that are not there; such that may be; and such that are not held against others. */
+type Writing = 'new' | 'merged' | 'disputed'
+
 /**
  * Merges rows into the spans of `schema`: parameters from `firstParameter` on are {@link spanLiterals}. `given` says from
- * where, beside them; a row that comes with `disputed` is not held against others. The same fold as `mergeSpans`.
+ * where, beside them. The same fold as `mergeSpans`.
  */
-export const writeSpans = (schema: string, firstParameter: number, disputed: boolean, given: string): string => `
+export const writeSpans = (schema: string, firstParameter: number, writing: Writing, given: string): string => `
   INSERT INTO ${schema}.lease_spans AS here (${NAMES}, held, disputed)
-  SELECT ${COLUMNS.map(incoming).join(', ')}, ${heldOf((name) => incoming(columnNamed(name)))}, ${disputed}
+  SELECT ${COLUMNS.map(incoming).join(', ')}, ${heldOf((name) => incoming(columnNamed(name)))}, ${writing === 'disputed'}
   FROM unnest(${COLUMNS.map(({ type }, index) => `$${firstParameter + index}::${type}[]`).join(', ')})
        AS incoming (${NAMES})
   ${given}
-  ORDER BY incoming.address, incoming.starts_at, incoming.holder, incoming.category
+  ORDER BY incoming.address, incoming.starts_at, incoming.holder, incoming.category${writing === 'new' ? '' : MERGE}`
+
+const MERGE = `
   ON CONFLICT (address, starts_at, holder, category) DO UPDATE SET
     ${COLUMNS.filter(({ part }) => part !== 'key')
       .map((column) => `${column.name} = ${merged(column)}`)

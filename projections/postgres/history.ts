@@ -63,7 +63,7 @@ export const applyDisputed = (
   sql.begin(async (transaction) => {
     const moved = await texts(transaction, statement, parameters)
     if (moved[0]?.[0] !== '1') return moved
-    const [plain, disputed] = [writeSpans(schema, 1, false, ''), writeSpans(schema, 1, true, '')]
+    const [plain, disputed] = [writeSpans(schema, 1, 'merged', ''), writeSpans(schema, 1, 'disputed', '')]
     const keyOf = ({ stream, startsAt, holder }: SpanRow): string => `${stream} ${startsAt} ${holder}`
     for (const span of [...spans].sort((one, other) => (keyOf(one) < keyOf(other) ? -1 : 1))) {
       const literals = spanLiterals([span])

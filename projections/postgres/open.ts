@@ -4,18 +4,18 @@ import type { Either } from 'fp-ts/lib/Either.js'
 import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
 import type { Checkpoint, LogName, ReadError, Seq } from '../../domain/event-store.ts'
 import type { SpanRow } from '../history.ts'
-import { tableOf } from '../lease-row.ts'
 import type { KeaLeaseType, LeaseRow, LeaseTable } from '../lease-row.ts'
 import type { Applied, LeaseTables, ShadowTables, SnapshotEnd, Statistic } from '../lease-tables.ts'
-import { arrayLiterals, fromTexts } from './columns.ts'
+import { fromTexts } from './columns.ts'
 import { makeConnection, whereText } from './connection.ts'
 import type { Connection, PostgresTablesOptions } from './connection.ts'
-import { applyDisputed, isDisputed, makeHistory } from './history.ts'
-import { allSpansStatement, spanFromTexts, spanLiterals } from './history-statements.ts'
+import { makeHistory } from './history.ts'
+import { allSpansStatement, spanFromTexts } from './history-statements.ts'
 import { openPast, openShadow } from './shadow.ts'
-import { applyStatement, checkpointStatement, quoted, rowsStatement, statisticsStatement } from './statements.ts'
+import { checkpointStatement, quoted, rowsStatement, statisticsStatement } from './statements.ts'
 import { texts } from './texts.ts'
 import type { Texts } from './texts.ts'
+import { makeWriter } from './write.ts'
 
 export type { PostgresTablesOptions } from './connection.ts'
 
@@ -54,15 +54,7 @@ const inSchema = (
   connection: Connection,
 ): Omit<ShadowTables, 'swap'> => {
   const schema = quoted(schemaName)
-  const statements = new Map<string, string>()
-  const statementFor = (tables: ReadonlyArray<LeaseTable>, withSpans: boolean): string => {
-    const name = `${tables.join()} ${withSpans}`
-    const known = statements.get(name)
-    if (known !== undefined) return known
-    const made = applyStatement(schema, tables, withSpans)
-    statements.set(name, made)
-    return made
-  }
+  const write = makeWriter(connection, schema)
   const checkpoint = async (projection: string): Promise<Either<ReadError, Checkpoint>> =>
     E.map(toCheckpoint)(await connection.run((sql) => texts(sql, checkpointStatement(schema), [projection])))
   return {
@@ -70,20 +62,9 @@ const inSchema = (
     apply:
       (projection, log, from, to, rows, spans = []) =>
       async () => {
-        const byTable = (['lease4', 'lease6'] as const)
-          .map((table) => ({ table, rows: rows.filter(({ stream }) => tableOf(stream) === table) }))
-          .filter((part) => part.rows.length > 0)
-        const tables = byTable.map(({ table }) => table)
-        const leases = [projection, log, from, to, ...byTable.flatMap((part) => arrayLiterals(part.table, part.rows))]
-        const statement = statementFor(tables, spans.length > 0)
-        const parameters = spans.length > 0 ? [...leases, ...spanLiterals(spans)] : leases
-        let moved = await connection.run((sql) => texts(sql, statement, parameters))
-        if (E.isLeft(moved) && isDisputed(moved.left)) {
-          const alone = statementFor(tables, false)
-          moved = await connection.run((sql) => applyDisputed(sql, schema, alone, leases, spans))
-        }
-        if (E.isLeft(moved)) return moved
-        if (moved.right[0]?.[0] === '1') return E.right({ _tag: 'Applied' })
+        const written = await write({ projection, log, from, to, rows, spans })
+        if (E.isLeft(written)) return written
+        if (written.right) return E.right({ _tag: 'Applied' })
         return E.map(elsewhere(log))(await checkpoint(projection))
       },
     checkpoint: (projection) => () => checkpoint(projection),

@@ -98,7 +98,7 @@ const viewsOfPast = async (sql: postgres.TransactionSql, live: string, past: str
 const LOCK = `
 SELECT pg_advisory_lock(hashtext('lease ledger: rebuild'), hashtext($1::text))`
 
-const LOCK_PATIENCE_MS = 5_000
+const LOCK_PATIENCE_MS = 2_000
 
 const LOCK_NOT_AVAILABLE = '55P03'
 

@@ -3,7 +3,7 @@
  * one connection serves the live tables and those of a rebuild alike.
  */
 import { COLUMNS, KEY, selectList } from './columns.ts'
-import { writeSpans } from './history-statements.ts'
+import { SPAN_PARAMETERS, writeSpans } from './history-statements.ts'
 import type { LeaseTable } from '../lease-row.ts'
 
 /** Quotes an identifier. */
@@ -21,25 +21,37 @@ export const REBUILT = [
   'lease_checkpoints',
 ] as const
 
+/** Rows that are written in one way: of a table, or spans; such that are new, or any. */
+export interface Part {
+  readonly into: LeaseTable | 'spans'
+  readonly areNew: boolean
+}
+
 /**
  * Moves the checkpoint and writes a batch, in one statement and so in one transaction: parameters 1 to 4 are
- * projection, log, from and to; the array literals of the columns follow, table by table, those of the spans last.
+ * projection, log, from and to; the array literals of the columns follow, part by part. Parts into one table follow each
+ * other.
+ *
+ * Rows that are said to be new are inserted without a look at what is there, which saves a fifth of the database's time;
+ * when one of them is there, the whole statement fails with {@link NOT_NEW}.
  *
  * The checkpoint is the gate. Of two writers that start from one position the second waits for the row, finds it moved
  * and writes nothing. Rows are taken in the order of their key, so that writers of different logs that meet at some
  * addresses wait in one order and cannot lock each other out.
  */
-export const applyStatement = (schema: string, tables: ReadonlyArray<LeaseTable>, withSpans: boolean): string => {
-  let parameter = 4
-  const writes = tables.map((table) => {
-    const first = parameter + 1
-    parameter += COLUMNS[table].length
-    return writeRows(schema, table, first)
-  })
-  if (withSpans) {
+export const applyStatement = (schema: string, parts: ReadonlyArray<Part>): string => {
+  let parameter = 5
+  const writes = parts.map(({ into, areNew }) => {
+    const first = parameter
+    parameter += into === 'spans' ? SPAN_PARAMETERS : COLUMNS[into].length
+    if (into !== 'spans') return writeRows(schema, into, areNew, first)
     const gate = 'WHERE EXISTS (SELECT FROM moved)'
-    writes.push(`,\nspans_written AS (${writeSpans(schema, parameter + 1, false, gate)}\n)`)
-  }
+    return `,\n${nameOf('spans', areNew)} AS (${writeSpans(schema, first, areNew ? 'new' : 'merged', gate)}\n)`
+  })
+  const counts = (['lease4', 'lease6'] as const).map((table) => {
+    const written = parts.filter(({ into }) => into === table).map(({ areNew }) => nameOf(table, areNew))
+    return written.length === 0 ? '' : countRows(schema, table, written)
+  })
   return `
 WITH moved AS (
   INSERT INTO ${schema}.lease_checkpoints AS here (projection, log, seq)
@@ -48,39 +60,52 @@ WITH moved AS (
      OR EXISTS (SELECT FROM ${schema}.lease_checkpoints WHERE projection = $1::text AND log = $2::text)
   ON CONFLICT (projection, log) DO UPDATE SET seq = excluded.seq WHERE here.seq = $3::bigint
   RETURNING seq
-)${writes.join('')}
+)${writes.join('')}${counts.join('')}
 SELECT count(*)::text FROM moved`
 }
+
+/** What the error says when a row that was said to be new is there: SQLSTATE unique_violation. */
+export const NOT_NEW = '(SQLSTATE 23505)'
+
+const nameOf = (into: Part['into'], areNew: boolean): string => `${into}_${areNew ? 'added' : 'written'}`
 
 /**
  * A row remembers what it was counted as before (`prior_…`): only the update itself sees the version that it replaces,
  * when two servers write one stream at the same time.
  */
-const writeRows = (schema: string, table: LeaseTable, firstParameter: number): string => {
+const writeRows = (schema: string, table: LeaseTable, areNew: boolean, firstParameter: number): string => {
   const columns = COLUMNS[table]
   const names = columns.map(({ name }) => name).join(', ')
   const arrays = columns.map(({ type }, index) => `$${firstParameter + index}::${type}[]`).join(', ')
   const key = KEY[table]
   const changes = columns.filter(({ name }) => !key.includes(name)).map(({ name }) => `${name} = excluded.${name}`)
   const type = table === 'lease6' ? 'lease_type, ' : ''
+  const onConflict = `
+  ON CONFLICT (${key.join(', ')}) DO UPDATE SET ${changes.join(', ')},
+    prior_subnet_id = here.subnet_id, prior_pool_id = here.pool_id, prior_state = here.state
+  WHERE excluded.revision > here.revision`
   return `,
-${table}_written AS (
+${nameOf(table, areNew)} AS (
   INSERT INTO ${schema}.${table} AS here (${names})
   SELECT ${columns.map(({ name, store }) => store(`incoming.${name}`)).join(', ')}
   FROM unnest(${arrays}) AS incoming (${names})
   WHERE EXISTS (SELECT FROM moved)
-  ORDER BY ${key.map((name) => `incoming.${name}`).join(', ')}
-  ON CONFLICT (${key.join(', ')}) DO UPDATE SET ${changes.join(', ')},
-    prior_subnet_id = here.subnet_id, prior_pool_id = here.pool_id, prior_state = here.state
-  WHERE excluded.revision > here.revision
+  ORDER BY ${key.map((name) => `incoming.${name}`).join(', ')}${areNew ? '' : onConflict}
   RETURNING ${type}subnet_id, pool_id, state, prior_subnet_id, prior_pool_id, prior_state
-),
+)`
+}
+
+const countRows = (schema: string, table: LeaseTable, written: ReadonlyArray<string>): string => {
+  const type = table === 'lease6' ? 'lease_type, ' : ''
+  const changes = written.flatMap((name) => [
+    `SELECT subnet_id, pool_id, ${type}state, 1 AS change FROM ${name}`,
+    `SELECT prior_subnet_id, prior_pool_id, ${type}prior_state, -1 FROM ${name}`,
+  ])
+  return `,
 ${table}_change AS (
   SELECT subnet_id, pool_id, ${type}state, sum(change) AS leases
   FROM (
-    SELECT subnet_id, pool_id, ${type}state, 1 AS change FROM ${table}_written
-    UNION ALL
-    SELECT prior_subnet_id, prior_pool_id, ${type}prior_state, -1 FROM ${table}_written
+    ${changes.join('\n    UNION ALL\n    ')}
   ) AS changes
   WHERE state IN (0, 1)
   GROUP BY subnet_id, pool_id, ${type}state
