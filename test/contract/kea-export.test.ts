@@ -161,7 +161,7 @@ describe.skipIf(missing !== undefined)(`going back to Kea${because(missing)}`, (
       await must([process.execPath, join(ROOT, 'server/ledger-cli.ts'), ...words, '--out', out])
     }
     await goesOnAtKea('csv', { type: 'memfile' })
-  }, 60_000)
+  }, 120_000)
 
   const noTables = keaTablesMissing('pgsql')
   it.skipIf(noTables !== undefined)(
@@ -172,7 +172,7 @@ describe.skipIf(missing !== undefined)(`going back to Kea${because(missing)}`, (
       await must(['sh', '-c', await readmeCommand('kea-postgresql', config())], { env })
       await goesOnAtKea('pgsql', database)
     },
-    60_000,
+    120_000,
   )
 
   it.skipIf(noMaria !== undefined)(
@@ -197,6 +197,6 @@ describe.skipIf(missing !== undefined)(`going back to Kea${because(missing)}`, (
       const octets = story.holders6.flatMap(({ books }) => books.map(({ address }) => hexOf(address)))
       expect(rows.map(({ hex }) => String(hex)).sort()).toEqual(octets.sort())
     },
-    60_000,
+    120_000,
   )
 })
