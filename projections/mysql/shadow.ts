@@ -98,12 +98,12 @@ const viewsOfPast = async ({ rows }: Statements, suffix: string, now: Instant): 
 
 /**
  * The lock is the session's: it goes with the connection when the rebuild ends, however it ends. That of one that was
- * killed goes when the server is done with its last statement, which is worth a little patience: 5 s. Its name is the
+ * killed goes when the server is done with its last statement, which is worth a little patience: 2 s. Its name is the
  * server's and not the database's, and has at most 64 characters. Nodes of a Galera cluster do not see each other's:
  * of two rebuilds there, the one that swaps last fails, because its tables are gone.
  */
 const LOCK = `
-SELECT get_lock(concat('lease ledger rebuild ', left(sha1(database()), 32)), 5)`
+SELECT get_lock(concat('lease ledger rebuild ', left(sha1(database()), 32)), 2)`
 
 const COLUMNS_OF = `
 SELECT table_name, column_name, column_type

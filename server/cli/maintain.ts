@@ -59,8 +59,8 @@ export const replayCommand = (): Command =>
     .option('--into <name>', 'for --until: name of the schema, in MySQL end of the names, as_of_…; default by the time')
     .action((args: ReplayArguments) =>
       withReader(args, async ({ reader, tables }) => {
-        const targets = tables.filter(({ where }) => args.target === undefined || where.includes(args.target))
-        if (targets.length === 0) return fail(`there are no lease tables${args.target ? ` at ${args.target}` : ''}`)
+        const targets = targetsOf(tables, args.target)
+        if (targets.length === 0) return fail('there are no lease tables')
         if (args.into !== undefined && args.until === undefined) return fail('--into is for --until')
         const moment = args.until === undefined ? undefined : await momentOf(reader, args.until)
         for (const target of targets) {
@@ -69,6 +69,12 @@ export const replayCommand = (): Command =>
         }
       }),
     )
+
+/** The tables whose place has `wanted` in it; all of them without. */
+const targetsOf = (tables: ReadonlyArray<LeaseTables>, wanted: string | undefined): ReadonlyArray<LeaseTables> => {
+  const found = tables.filter(({ where }) => wanted === undefined || where.includes(wanted))
+  return found.length === 0 && wanted !== undefined ? fail(`there are no lease tables at ${wanted}`) : found
+}
 
 const rebuild = async (store: EventReader, tables: LeaseTables, resume: boolean): Promise<void> => {
   const bar = progressBar('replay')
@@ -148,10 +154,12 @@ export const verifyCommand = (): Command =>
     .description('check that the ledger was not changed and that the lease tables show what it says')
     .argument('[file]', 'check this file of `ledger evidence` instead, without a ledger')
     .option('--key <file>', 'the public key that must have signed the file')
-    .action((file: string | undefined, args: LedgerArguments & { readonly key?: string }) => {
+    .option('--target <text>', 'beside the ledger only tables whose place has this in it')
+    .action((file: string | undefined, args: LedgerArguments & { readonly key?: string; readonly target?: string }) => {
       if (file !== undefined) return verifyFile(file, args.key)
       return withReader(args, async ({ reader, tables }, config) => {
-        for (const target of tables.length > 0 ? tables : [undefined]) {
+        const targets = targetsOf(tables, args.target)
+        for (const target of targets.length > 0 ? targets : [undefined]) {
           const bar = progressBar('verify')
           bar.start(0, 0, { rate: 0 })
           const verified = await verify({
