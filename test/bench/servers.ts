@@ -10,10 +10,14 @@ import type { ServerConfig, ServerUnderTest } from '../support/server-under-test
 import { treeSeconds } from './cpu.ts'
 import type { BenchDatabase } from './databases.ts'
 
-/** Names of the servers, as `--servers` takes them. `+offers`: with the offers recorded, which Kea cannot. */
+/**
+ * Names of the servers, as `--servers` takes them. `+offers`: with the offers recorded, which Kea cannot. `+workers`: two
+ * processes that serve together.
+ */
 export const SERVERS = [
   'ledger-postgresql',
   'ledger-postgresql+offers',
+  'ledger-postgresql+workers',
   'kea-postgresql',
   'ledger-mariadb',
   'ledger-mariadb+offers',
@@ -120,7 +124,7 @@ export const startBenchServer = async (
   options: ServerOptions,
 ): Promise<BenchServer> => {
   const [product, rest] = name.split(/-(.*)/) as [string, string]
-  const [store = '', offers] = rest.split('+')
+  const [store = '', manner] = rest.split('+')
   const isKea = product === 'kea'
   const database = store === 'postgresql' || store === 'mariadb' ? at.databases[store] : undefined
   const title = `bench_${process.pid}_${++made}`
@@ -136,10 +140,11 @@ export const startBenchServer = async (
   const leaseDatabase = database === undefined ? { type: 'embedded' } : await database.fresh(title, isKea)
   const own = isKea
     ? keaSettings(options.family, options.keaThreads)
-    : options.family === 4 && offers === undefined
+    : options.family === 4 && manner !== 'offers'
       ? { 'offer-lifetime': 0 }
       : {}
-  await server.start(dhcpConfig(options.family, leaseDatabase, own))
+  const workers = manner === 'workers' ? { LeaseLedger: { workers: 2 } } : {}
+  await server.start({ ...dhcpConfig(options.family, leaseDatabase, own), ...workers })
   const alive = (): readonly number[] => processes.filter((one) => one.isRunning()).map((one) => one.pid)
   const sum = (counts: (process: string) => boolean): number =>
     alive().reduce((seconds, pid) => seconds + treeSeconds(pid, counts), 0)

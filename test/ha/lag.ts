@@ -30,6 +30,8 @@ export interface Lag {
   readonly max: number
   /** Granted by the first server meanwhile, a second. */
   readonly perSecond: number
+  /** Processor time of the second server for each event that it only follows. */
+  readonly microseconds: number
 }
 
 const LEDGER_CLI = fileURLToPath(new URL('../../server/ledger-cli.ts', import.meta.url))
@@ -44,8 +46,11 @@ export const measureLag = async (rate: number, seconds: number): Promise<Lag> =>
     await first.start(configOf(database, 'first', port))
     const second = await openReplica(database, folder)
     try {
+      const idle = process.cpuUsage()
       const perSecond = await load(port, rate, seconds)
-      return { ...(await compare(database, second.seenAt)), perSecond }
+      const { user, system } = process.cpuUsage(idle)
+      const lag = await compare(database, second.seenAt)
+      return { ...lag, perSecond, microseconds: (user + system) / lag.events }
     } finally {
       await second.close()
     }
@@ -114,7 +119,7 @@ const load = async (port: number, rate: number, seconds: number): Promise<number
 const compare = async (
   database: TestPostgres,
   seenAt: ReadonlyMap<string, number>,
-): Promise<Omit<Lag, 'perSecond'>> => {
+): Promise<Omit<Lag, 'perSecond' | 'microseconds'>> => {
   const sql = postgres(database.url, { max: 1, onnotice: () => undefined })
   try {
     const count = async (): Promise<number> =>
@@ -135,9 +140,10 @@ const compare = async (
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [rate = 1_000, seconds = 10] = process.argv.slice(2).map(Number)
-  const { events, p50, p99, max, perSecond } = await measureLag(rate, seconds)
+  const { events, p50, p99, max, perSecond, microseconds } = await measureLag(rate, seconds)
   const [low, high, most] = [p50, p99, max].map((ms) => ms.toFixed(1))
   console.log(
-    `${events} events at ${perSecond.toFixed(0)} leases/s: replica lag p50 ${low} ms, p99 ${high} ms, max ${most} ms`,
+    `${events} events at ${perSecond.toFixed(0)} leases/s: replica lag p50 ${low} ms, p99 ${high} ms, max ${most} ms; ` +
+      `following takes ${microseconds.toFixed(0)} µs of processor time an event`,
   )
 }
