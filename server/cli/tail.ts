@@ -11,6 +11,9 @@ import type { LedgerArguments } from './open.ts'
 /** How long to wait for word of new events before looking. */
 const LOOK_MS = 1_000
 
+/** How long a feed that was told to end waits for its reader to take what was written already. */
+const LEAVE_MS = 1_000
+
 interface Arguments extends LedgerArguments {
   readonly from?: string
   readonly once: boolean
@@ -38,21 +41,26 @@ const follow = async (reader: EventReader, from: Checkpoint, once: boolean): Pro
   const ordered = new OrderedReader(reader, from)
   let isOver = false
   let wake = (): void => undefined
+  let release = (): void => undefined
+  const stopped = new Promise<void>((resolve) => (release = resolve))
   const stop = (): void => {
     isOver = true
     wake()
+    release()
   }
   process.once('SIGINT', stop).once('SIGTERM', stop)
   process.stdout.on('error', stop) // whoever read has gone
   const unsubscribe = once ? undefined : orFail(await reader.onAppended(() => wake())())
   while (!isOver) {
-    const drained = await ordered.drain(async (stored) => {
-      if (!isOver) await write(`${eventLine(stored, checkpointText(ordered.checkpoint))}\n`)
-    })
+    const drained = await ordered.drain(
+      (stored) => Promise.race([write(`${eventLine(stored, checkpointText(ordered.checkpoint))}\n`), stopped]),
+      () => isOver,
+    )
     if (once) {
       orFail(drained)
       break
     }
+    if (isOver) break
     // A store that cannot be reached now is asked again: a feed that ends is one more thing to look after.
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, LOOK_MS)
@@ -63,6 +71,8 @@ const follow = async (reader: EventReader, from: Checkpoint, once: boolean): Pro
     })
   }
   await unsubscribe?.()
+  // What nobody reads any more keeps the process no longer than this.
+  if (isOver) setTimeout(() => process.exit(), LEAVE_MS).unref()
 }
 
 /** Writes no faster than it is read. Resolves also when whoever read has gone. */

@@ -31,16 +31,19 @@ export class OrderedReader {
 
   /**
    * Gives every event that can be given now, one call each, and whether there were any. `onEvent` may read
-   * {@link checkpoint}, which includes its event; what it returns is waited for.
+   * {@link checkpoint}, which includes its event; what it returns is waited for. Ends early once `isOver`.
    */
-  async drain(onEvent: (stored: Stored) => void | Promise<void>): Promise<Either<ReadError, boolean>> {
+  async drain(
+    onEvent: (stored: Stored) => void | Promise<void>,
+    isOver: () => boolean = () => false,
+  ): Promise<Either<ReadError, boolean>> {
     const heads = await this.#reader.heads()()
     if (E.isLeft(heads)) return heads
     let any = false
-    for (let progress = true; progress;) {
+    for (let progress = true; progress && !isOver();) {
       progress = false
       for (const [log, head] of Object.entries(heads.right)) {
-        const moved = await this.#advance(log, head, onEvent)
+        const moved = await this.#advance(log, head, onEvent, isOver)
         if (E.isLeft(moved)) return moved
         progress ||= moved.right
       }
@@ -54,9 +57,11 @@ export class OrderedReader {
     log: LogName,
     head: Seq,
     onEvent: (stored: Stored) => void | Promise<void>,
+    isOver: () => boolean,
   ): Promise<Either<ReadError, boolean>> {
     let any = false
     for (;;) {
+      if (isOver()) return E.right(any)
       const waiting = this.#waiting.get(log) ?? []
       if (waiting.length === 0) {
         const at = this.#given[log] ?? 0
@@ -69,6 +74,7 @@ export class OrderedReader {
       }
       let given = 0
       for (const stored of waiting) {
+        if (isOver()) break
         const ready = await this.#isReady(stored)
         if (E.isLeft(ready)) return ready
         if (!ready.right) break

@@ -3,6 +3,8 @@
  * `ledger replay` and `ledger verify` do not mind them. Clients get leases from one server and renew and release them
  * with the other, so streams go from log to log.
  */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -226,6 +228,12 @@ describe.each([
         const said = (await run(words, { timeoutMs: 30_000 })).trimEnd().split('\n')
         expect(said.length).toBe(4)
         expect(said[3]).toBe('ended with 0')
+        const [program = '', ...rest] = [...LEDGER, 'tail', '-c', files[0] as string]
+        const unread = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
+        await once(unread.stdout, 'readable') // and no more is taken of it: the pipe fills up
+        unread.kill('SIGINT')
+        expect(await once(unread, 'exit')).toEqual([0, null])
+        unread.stdout.destroy()
         const idle = await tail()
         await idle.printed(/\n/, 20_000)
         idle.signal('SIGTERM')
