@@ -68,8 +68,9 @@ export const openCore = async (config: Config, options: CoreOptions, stores: Sto
     log,
     timer,
     pageMax: PAGE_MAX,
-    pollMinMs: 20,
+    pollMinMs: 100,
     pollMaxMs: 500,
+    restMs: 5,
     onFatal,
     onProgress: progressLog(log, now),
   })

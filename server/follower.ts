@@ -1,6 +1,9 @@
 /**
  * Keeps the replica current: reads what all servers append, woken by the store's hints and, because hints may be lost,
  * by a timer that is quick while others write and slow while nobody does.
+ *
+ * A reading that follows others rests for a moment before the next one, so that what is appended meanwhile comes in one
+ * page: a page costs as much as many events. A reading that somebody waits for does not.
  */
 import * as E from 'fp-ts/lib/Either.js'
 import type { Checkpoint, EventReader, LogName } from '../domain/event-store.ts'
@@ -22,6 +25,8 @@ export interface FollowerOptions {
   readonly pageMax: number
   readonly pollMinMs: number
   readonly pollMaxMs: number
+  /** After a reading on a hint, until the next. */
+  readonly restMs: number
   readonly onFatal: (reason: string) => void
   /** Told how many events have been read in this catch-up so far, page by page. */
   readonly onProgress?: (read: number) => void
@@ -33,6 +38,8 @@ export class Follower {
   #checkpoint: Checkpoint
   #running: Promise<boolean> | undefined
   #again = false
+  #resting = false
+  #hinted = false
   #cancel: () => void = () => undefined
   #pollMs: number
   #unsubscribe: () => Promise<void> = () => Promise.resolve()
@@ -60,20 +67,37 @@ export class Follower {
       this.#again = true
       return this.#running.then(() => this.#running ?? this.catchUp())
     }
-    this.#running = this.#read().finally(() => {
+    return this.#run(true)
+  }
+
+  #run(toTheEnd: boolean): Promise<boolean> {
+    this.#running = this.#read(toTheEnd).finally(() => {
       this.#running = undefined
-      if (this.#again && !this.#stopped) {
+      if (this.#stopped) return
+      if (this.#again) {
         this.#again = false
-        void this.catchUp()
-      }
+        void this.#run(true)
+      } else if (this.#hinted && !this.#resting) this.#hear()
     })
     return this.#running
+  }
+
+  /** Something was appended by somebody. */
+  #hear(): void {
+    this.#hinted = this.#resting || this.#running !== undefined
+    if (this.#hinted || this.#stopped) return
+    this.#resting = true
+    const rested = (): void => {
+      this.#resting = false
+      if (this.#hinted) this.#hear()
+    }
+    void this.#run(false).then(() => this.#options.timer.after(this.#options.restMs, rested))
   }
 
   /** Begins to follow; call after the first `catchUp`. */
   async start(): Promise<void> {
     this.#following = true
-    const subscribed = await this.#options.store.onAppended(() => void this.catchUp())()
+    const subscribed = await this.#options.store.onAppended(() => this.#hear())()
     if (E.isRight(subscribed)) this.#unsubscribe = subscribed.right
     else this.#options.log.warn({ reason: subscribed.left.reason }, 'no wake-ups from the store; polling only')
     this.#schedule()
@@ -92,7 +116,8 @@ export class Follower {
     return this.#following ? { ...this.#checkpoint, [this.#options.own]: Number.MAX_SAFE_INTEGER } : this.#checkpoint
   }
 
-  async #read(): Promise<boolean> {
+  /** Reads pages: to the end, which an empty page proves, or until one is not full. */
+  async #read(toTheEnd: boolean): Promise<boolean> {
     const { store, replica, pageMax, onFatal, onProgress, log } = this.#options
     let count = 0
     for (;;) {
@@ -110,6 +135,7 @@ export class Follower {
       if (events.length === 0) break
       count += events.length
       onProgress?.(count)
+      if (!toTheEnd && events.length < pageMax) break
     }
     this.#pollMs = count > 0 ? this.#options.pollMinMs : Math.min(this.#pollMs * 2, this.#options.pollMaxMs)
     return true
@@ -118,6 +144,9 @@ export class Follower {
   #schedule(): void {
     if (this.#stopped) return
     const { timer } = this.#options
-    this.#cancel = timer.after(this.#pollMs, () => void this.catchUp().finally(() => this.#schedule()))
+    this.#cancel = timer.after(
+      this.#pollMs,
+      () => void (this.#running ?? this.#run(false)).finally(() => this.#schedule()),
+    )
   }
 }

@@ -19,6 +19,8 @@ ORDER BY w.writer`
 
 export interface Poller {
   readonly onAppended: EventReader['onAppended']
+  /** What this writer appends is no news: it knows. */
+  readonly passOver: (writer: number) => void
   readonly stop: () => void
 }
 
@@ -26,6 +28,7 @@ export interface Poller {
 export const makePoller = (link: Link): Poller => {
   const wakes = new Set<() => void>()
   let known: string | undefined
+  let own = ''
   let waitMs = POLL_MS_MIN
   let timer: NodeJS.Timeout | undefined
   let asking = false
@@ -37,7 +40,9 @@ export const makePoller = (link: Link): Poller => {
       waitMs = POLL_MS_MAX
       return rows
     }
-    const ends = rows.right.map(([writer, seq]) => `${textOf(writer)}/${textOf(seq)}`).join()
+    const ends = rows.right
+      .map(([writer, seq]) => (textOf(writer) === own ? '' : `${textOf(writer)}/${textOf(seq)}`))
+      .join()
     const isNews = known !== ends
     waitMs = isNews ? POLL_MS_MIN : Math.min(POLL_MS_MAX, waitMs * 1.5)
     known = ends
@@ -67,6 +72,9 @@ export const makePoller = (link: Link): Poller => {
       wakes.add(own)
       next()
       return E.right(async () => void wakes.delete(own))
+    },
+    passOver: (writer) => {
+      own = String(writer)
     },
     stop: () => {
       wakes.clear()

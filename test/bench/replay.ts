@@ -81,6 +81,7 @@ const fillReplica = async (store: EventStore): Promise<Replica> => {
     log: { ...quiet, fatal: () => undefined } as unknown as ConstructorParameters<typeof Follower>[0]['log'],
     timer: realTimer,
     pageMax: 5_000,
+    restMs: 10,
     pollMinMs: 20,
     pollMaxMs: 500,
     onFatal: (reason) => {

@@ -38,6 +38,7 @@ export const makeServer = (store: EventStore, now: () => number, more: Partial<L
     pageMax: 100,
     pollMinMs: 1,
     pollMaxMs: 1,
+    restMs: 1,
     onFatal,
   })
   const ledger = new Ledger({
