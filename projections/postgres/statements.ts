@@ -49,7 +49,7 @@ export const applyStatement = (schema: string, parts: ReadonlyArray<Part>): stri
     return `,\n${nameOf('spans', areNew)} AS (${writeSpans(schema, first, areNew ? 'new' : 'merged', gate)}\n)`
   })
   const counts = (['lease4', 'lease6'] as const).map((table) => {
-    const written = parts.filter(({ into }) => into === table).map(({ areNew }) => nameOf(table, areNew))
+    const written = parts.filter(({ into }) => into === table)
     return written.length === 0 ? '' : countRows(schema, table, written)
   })
   return `
@@ -95,12 +95,13 @@ ${nameOf(table, areNew)} AS (
 )`
 }
 
-const countRows = (schema: string, table: LeaseTable, written: ReadonlyArray<string>): string => {
+const countRows = (schema: string, table: LeaseTable, written: ReadonlyArray<Part>): string => {
   const type = table === 'lease6' ? 'lease_type, ' : ''
-  const changes = written.flatMap((name) => [
-    `SELECT subnet_id, pool_id, ${type}state, 1 AS change FROM ${name}`,
-    `SELECT prior_subnet_id, prior_pool_id, ${type}prior_state, -1 FROM ${name}`,
-  ])
+  const changes = written.flatMap(({ areNew }) => {
+    const name = nameOf(table, areNew)
+    const now = `SELECT subnet_id, pool_id, ${type}state, 1 AS change FROM ${name}`
+    return areNew ? [now] : [now, `SELECT prior_subnet_id, prior_pool_id, ${type}prior_state, -1 FROM ${name}`]
+  })
   return `,
 ${table}_change AS (
   SELECT subnet_id, pool_id, ${type}state, sum(change) AS leases

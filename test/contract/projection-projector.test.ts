@@ -8,6 +8,8 @@ import { stateOf } from '../../projections/lease-row.ts'
 import { LEASES } from '../../projections/lease-tables.ts'
 import { makeMemoryTables, openMemoryTables } from '../../projections/memory/memory-tables.ts'
 import type { MemoryTables } from '../../projections/memory/memory-tables.ts'
+import { realTimer } from '../../projections/timer.ts'
+import type { Timer } from '../../projections/timer.ts'
 import { Projector } from '../../projections/projector.ts'
 import type { ProjectorOptions } from '../../projections/projector.ts'
 import { replay } from '../../projections/replay.ts'
@@ -65,6 +67,30 @@ describe('a projector', () => {
     expect(projector.state).toEqual({ _tag: 'Live', lag: 0 })
     expect(projector.counters.events).toBe(events.length)
     await expectFolded(database, events)
+  })
+
+  it('gathers for longer while many events come', async () => {
+    const { ledger, database } = given()
+    const waits: number[] = []
+    const after: Timer['after'] = (ms, act) => {
+      waits.push(ms)
+      return realTimer.after(ms === 333 ? 5 : ms, act)
+    }
+    const timer = { ...realTimer, after }
+    const projector = started(ledger, database, { timer, gatherMs: 3, gatherBusyMs: 333, surveyMs: 60_000 })
+    await until('it follows', () => projector.state._tag === 'Live')
+    const events = busySite(60, 4)
+    const offered = async (from: number, to: number): Promise<ReadonlyArray<number>> => {
+      await record(ledger, events.slice(from, to))
+      waits.length = 0
+      projector.offer(events.slice(from, to))
+      await until('it is projected', isAt(database, 'alpha', to))
+      return waits.filter((ms) => ms === 3 || ms === 333)
+    }
+    expect(await offered(0, 1)).toEqual([3])
+    expect(await offered(1, 30)).toEqual([3])
+    expect(await offered(30, 32)).toEqual([333])
+    expect(await offered(32, 33)).toEqual([3])
   })
 
   it('leaves what the fold gives, whatever of it is offered late, twice or never', async () => {
