@@ -126,7 +126,10 @@ export class Projector {
 
   /** Starts following; call once. */
   start(): void {
-    this.#running = this.#run()
+    // A defect here must not end the server: tables can be rebuilt, and clients cannot wait.
+    this.#running = this.#run().catch((error: unknown) =>
+      this.#end(error instanceof Error ? error.message : String(error)),
+    )
   }
 
   /** Events that this server has just appended to its log, in order. Never waits and never fails. */
@@ -331,11 +334,14 @@ export class Projector {
   /** Whether there is no use in trying again; then it has stopped and said why. */
   #isFinal(problem: Problem): boolean {
     const isFinal = problem._tag === 'Undecodable' || (problem._tag === 'TablesAhead' && this.#aheadSeen >= AHEAD_MAX)
-    if (!isFinal) return false
-    this.#stopped = problem.reason
+    if (isFinal) this.#end(problem.reason)
+    return isFinal
+  }
+
+  #end(reason: string): void {
+    this.#stopped = reason
     this.#queue.clear()
-    this.#options.log.error({ reason: problem.reason }, 'the lease tables are not kept current any more')
-    return true
+    this.#options.log.error({ reason }, 'the lease tables are not kept current any more')
   }
 
   /** Said when trouble begins and then ever more seldom. */

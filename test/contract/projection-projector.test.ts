@@ -194,6 +194,21 @@ describe('a projector', () => {
     expect(log.lines.at(-1)).toMatch(/event alpha\/5 carries no whole lease/)
   })
 
+  it('stops and says so when a defect shows, and the server goes on', async () => {
+    const { ledger, database, log } = given()
+    const tables = {
+      ...openMemoryTables(database),
+      apply: () => () => {
+        throw new TypeError('a defect')
+      },
+    }
+    const projector = started(ledger, database, { log, tables })
+    projector.offer(busySite(3, 4, 1))
+    await until('stopped', () => projector.state._tag === 'Stopped')
+    expect(projector.state).toEqual({ _tag: 'Stopped', reason: 'a defect' })
+    expect(log.lines.join('\n')).toContain('the lease tables are not kept current any more')
+  })
+
   it('projects what is queued before it stops', async () => {
     const { ledger, database } = given()
     const projector = started(ledger, database, { gatherMs: 10_000, surveyMs: 60_000 })
