@@ -105,7 +105,22 @@ const openSite = async <Server extends { readonly stop: () => Promise<void> }>(
   site: Written,
 ): Promise<AuditSite<Server>> => {
   const folder = await mkdtemp(join(tmpdir(), `ll-${process.pid}-audit-`))
-  await chmod(folder, 0o755)
+  const stop = async (): Promise<void> => {
+    await server.stop()
+    await rm(folder, { recursive: true, force: true })
+  }
+  try {
+    await chmod(folder, 0o755)
+    await fillSite(ground, site)
+    return await commandsOver(server, ground, site, folder, stop)
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** Writes the ledger and projects it. */
+const fillSite = async (ground: Ground, site: Written): Promise<void> => {
   const stores = new Map<LogName, EventStore>()
   for (const log of ['alpha', 'beta']) stores.set(log, await ground.openStore(log))
   await writeAll(stores, site.proposals)
@@ -113,6 +128,15 @@ const openSite = async <Server extends { readonly stop: () => Promise<void> }>(
   await must(fill({ store: stores.get('alpha') as EventStore, tables, batchMax: 20_000 }))
   await tables.close()
   for (const store of stores.values()) await store.close()
+}
+
+const commandsOver = async <Server>(
+  server: Server,
+  ground: Ground,
+  site: Written,
+  folder: string,
+  stop: () => Promise<void>,
+): Promise<AuditSite<Server>> => {
   const configFor = async (database: string, more: object = {}): Promise<string> => {
     const file = join(folder, `${database}.json`)
     const Dhcp4 = { 'lease-database': ground.store(database), subnet4: [] }
@@ -135,10 +159,7 @@ const openSite = async <Server extends { readonly stop: () => Promise<void> }>(
     ledger: ([name = '', ...rest], file = config) => ledgerAlone([name, '-c', file, ...rest]),
     ledgerAlone,
     ask: ([name = '', ...rest], file = config) => runHere([name, '-c', file, ...rest]),
-    stop: async () => {
-      await server.stop()
-      await rm(folder, { recursive: true, force: true })
-    },
+    stop,
   }
 }
 
