@@ -136,9 +136,14 @@ export interface EventReader {
   readonly readLatest: (streams: ReadonlyArray<StreamName>) => TaskEither<ReadError, ReadonlyArray<Stored>>
   /**
    * Up to about `countMax` events after the checkpoint, log by log, each log in order, and the checkpoint after them.
-   * An empty page means that everything committed before the call has been read.
+   * An empty page means that everything committed before the call has been read; with `seen`, that it has as far as the
+   * host at hand has seen it, which costs a cluster less.
    */
-  readonly readAfter: (checkpoint: Checkpoint, countMax: number) => TaskEither<ReadError, Page>
+  readonly readAfter: (
+    checkpoint: Checkpoint,
+    countMax: number,
+    freshness?: 'committed' | 'seen',
+  ) => TaskEither<ReadError, Page>
   /** Events of one log after position `after`, in order, at most `countMax`. */
   readonly readLog: (log: LogName, after: Seq, countMax: number) => TaskEither<ReadError, ReadonlyArray<Stored>>
   /** The last position of every log. */

@@ -70,7 +70,7 @@ export const openCore = async (config: Config, options: CoreOptions, stores: Sto
     pageMax: PAGE_MAX,
     pollMinMs: 100,
     pollMaxMs: 500,
-    restMs: 5,
+    restMs: 15,
     onFatal,
     onProgress: progressLog(log, now),
   })

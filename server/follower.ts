@@ -121,7 +121,7 @@ export class Follower {
     const { store, replica, pageMax, onFatal, onProgress, log } = this.#options
     let count = 0
     for (;;) {
-      const page = await store.readAfter(this.#asked(), pageMax)()
+      const page = await store.readAfter(this.#asked(), pageMax, toTheEnd ? 'committed' : 'seen')()
       if (E.isLeft(page)) {
         if (page.left._tag === 'StoreUnusable') onFatal(page.left.reason)
         log.debug({ reason: page.left.reason }, 'cannot follow the ledger now')

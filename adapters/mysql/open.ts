@@ -54,6 +54,7 @@ WHERE \`key\` = ?`
 interface Reading {
   readonly pages: Link
   readonly quick: Link
+  readonly polls: Link
   readonly poller: Poller
   readonly close: () => Promise<void>
 }
@@ -66,6 +67,7 @@ const openReading = (options: MysqlOptions, writable: boolean): Reading => {
   return {
     pages,
     quick,
+    polls,
     poller,
     close: async () => {
       poller.stop()
@@ -82,8 +84,8 @@ export const openMysqlReader =
   async () => {
     const checked = await checkMysql(options, 'ledger')()
     if (E.isLeft(checked)) return checked
-    const { pages, quick, poller, close } = openReading(options, false)
-    return E.right({ ...makeReader(pages, quick), onAppended: poller.onAppended, close })
+    const { pages, quick, polls, poller, close } = openReading(options, false)
+    return E.right({ ...makeReader(pages, quick, polls), onAppended: poller.onAppended, close })
   }
 
 /**
@@ -123,7 +125,7 @@ interface OpenLog {
 }
 
 const openLog = async (reading: Reading, link: Link, log: LogName): Promise<Either<ReadError | LogTaken, OpenLog>> => {
-  const { pages, quick, poller } = reading
+  const { pages, quick, polls, poller } = reading
   const identity = identityText(thisProcess())
   const registered = await register(quick, log, identity)
   if (E.isLeft(registered)) return registered
@@ -134,7 +136,7 @@ const openLog = async (reading: Reading, link: Link, log: LogName): Promise<Eith
   const self: LogIdentity = { log, writer: number, identity }
   const writer = new LogWriter(openLogDatabase(link, self), self, head.right)
   const store: EventStore = {
-    ...makeReader(pages, quick),
+    ...makeReader(pages, quick, polls),
     onAppended: poller.onAppended,
     log,
     append: (batch) => () => writer.append(batch),

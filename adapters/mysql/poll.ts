@@ -9,7 +9,7 @@ import type { Link } from './link.ts'
 import { textOf } from './reader.ts'
 
 /** Between two questions: right after an append, and after a long silence, as it grows by half each time. */
-const POLL_MS_MIN = 10
+const POLL_MS_MIN = 15
 const POLL_MS_MAX = 200
 
 const ENDS = `

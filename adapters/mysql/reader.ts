@@ -166,8 +166,8 @@ const readAfter = async (
   return E.right({ events, next: events.length === 0 ? checkpoint : next })
 }
 
-/** The reading side, but for hearing of appends; see poll.ts. */
-export const makeReader = (pages: Link, quick: Link): Omit<EventReader, 'close' | 'onAppended'> => ({
+/** The reading side, but for hearing of appends; see poll.ts. What is read over `polls` need not be causal. */
+export const makeReader = (pages: Link, quick: Link, polls: Link): Omit<EventReader, 'close' | 'onAppended'> => ({
   readStream: (stream, from, countMax) => async () =>
     decoded(await pages.query(READ_STREAM, [stream, from, countMax]), decodeRows),
   readLatest: (streams) => async () => {
@@ -175,7 +175,8 @@ export const makeReader = (pages: Link, quick: Link): Omit<EventReader, 'close' 
     if (once.length === 0) return E.right([])
     return decoded(await quick.query(READ_LATEST, [JSON.stringify(once), once.length]), decodeRows)
   },
-  readAfter: (checkpoint, countMax) => () => readAfter(pages, checkpoint, countMax),
+  readAfter: (checkpoint, countMax, freshness) => () =>
+    readAfter(freshness === 'seen' ? polls : pages, checkpoint, countMax),
   readLog: (log, after, countMax) => async () =>
     decoded(await pages.query(READ_LOG, [log, after, SEQ_MAX, countMax]), decodeRows),
   heads: () => async () => decoded(await quick.query(HEADS), decodeHeads),

@@ -42,7 +42,7 @@ SELECT set_config('synchronous_commit', 'off', true),
        pg_notify('${CHANNEL}', $1::text)::text`
 
 /** Between two messages; what is appended meanwhile shares the next. */
-const NOTIFY_GAP_MS = 5
+const NOTIFY_GAP_MS = 10
 
 const REMEMBER = `
 INSERT INTO properties (key, value)
