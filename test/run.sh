@@ -6,8 +6,10 @@ cd "$(dirname "$0")/.."
 bash test/setup.sh
 status=0
 npm run -s check || { status=1; CHECK_FAILED=1; }
+alone=(test/contract/{ha,embedded,audit-live,galera-cut,galera-faults,mysql-faults,postgres-faults,postgres-standby}.test.ts)
 TEST_RESULTS=build/test-results-fast.json npx vitest run test/unit test/simulation || status=1
-TEST_RESULTS=build/test-results-slow.json npx vitest run --no-file-parallelism test/contract test/clients || status=1
+TEST_RESULTS=build/test-results-contract.json npx vitest run test/contract "${alone[@]/#/--exclude=}" || status=1
+TEST_RESULTS=build/test-results-alone.json npx vitest run --no-file-parallelism test/clients "${alone[@]}" || status=1
 if [ -n "${CHECK_FAILED:-}" ]; then
   echo "types or format are not in order: npm run check says where, npm run format mends the format"
 fi
