@@ -34,6 +34,34 @@ describe('addresses', () => {
         expect(A.ip6FromBytes(A.ip6Bytes(address))).toBe(address)
       }),
     ))
+  it('are read like the library reads them, right or wrong', () => {
+    const piece = fc.constantFrom(
+      '0',
+      '1',
+      'a',
+      'F',
+      '00',
+      'ffff',
+      '12345',
+      ':',
+      ':',
+      ':',
+      '::',
+      'g',
+      '.',
+      '1.2.3.4',
+      ' ',
+    )
+    const anything = fc.array(piece, { maxLength: 18 }).map((pieces) => pieces.join(''))
+    const spelled = ip6.chain((address) => fc.constantFrom(...spellings(address)))
+    fc.assert(
+      fc.property(fc.oneof(anything, spelled), (text) => {
+        const expected = Address6.isValid(text) ? O.some(new Address6(text).bigInt()) : O.none
+        expect(A.parseIp6(text)).toEqual(expected)
+      }),
+      { numRuns: 2000 },
+    )
+  })
   it('are written as RFC 5952 has it', () =>
     fc.assert(
       fc.property(ip6, (address) => {
