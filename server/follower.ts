@@ -112,30 +112,36 @@ export class Follower {
   }
 
   /** Once it follows, this server's own log is asked for from its very end, since nobody else writes there. */
-  #asked(): Checkpoint {
-    return this.#following ? { ...this.#checkpoint, [this.#options.own]: Number.MAX_SAFE_INTEGER } : this.#checkpoint
+  #asked(from: Checkpoint): Checkpoint {
+    return this.#following ? { ...from, [this.#options.own]: Number.MAX_SAFE_INTEGER } : from
   }
 
-  /** Reads pages: to the end, which an empty page proves, or until one is not full. */
+  /**
+   * Reads pages: to the end, which an empty page proves, or until one is not full. The store looks for the next page while
+   * the replica takes in the one before.
+   */
   async #read(toTheEnd: boolean): Promise<boolean> {
     const { store, replica, pageMax, onFatal, onProgress, log } = this.#options
+    const freshness = toTheEnd ? 'committed' : 'seen'
     let count = 0
+    let reading = store.readAfter(this.#asked(this.#checkpoint), pageMax, freshness)()
     for (;;) {
-      const page = await store.readAfter(this.#asked(), pageMax, toTheEnd ? 'committed' : 'seen')()
+      const page = await reading
       if (E.isLeft(page)) {
         if (page.left._tag === 'StoreUnusable') onFatal(page.left.reason)
         log.debug({ reason: page.left.reason }, 'cannot follow the ledger now')
         return false
       }
       const { events, next } = page.right
+      const isLast = events.length === 0 || (!toTheEnd && events.length < pageMax)
+      if (!isLast) reading = store.readAfter(this.#asked(next), pageMax, freshness)()
       for (const stored of events) if (!applyStored(replica, stored, onFatal)) return false
       this.#checkpoint = this.#following
         ? { ...next, [this.#options.own]: this.#checkpoint[this.#options.own] ?? 0 }
         : next
-      if (events.length === 0) break
       count += events.length
-      onProgress?.(count)
-      if (!toTheEnd && events.length < pageMax) break
+      if (events.length > 0) onProgress?.(count)
+      if (isLast) break
     }
     this.#pollMs = count > 0 ? this.#options.pollMinMs : Math.min(this.#pollMs * 2, this.#options.pollMaxMs)
     return true
