@@ -85,9 +85,11 @@ const connect = (socket: DatagramSocket, { receive }: Listen6Options): void => {
   const { interfaceName, address } = socket.local
   const local = address === '::' ? {} : { localAddress: address }
   const send: Send6 = (bytes, to) => socket.send(bytes, to)
+  // A socket that is bound to its interface needs no zone, and each reply to one would ask the kernel for its number.
+  const withoutZone = (text: string): string => (interfaceName === undefined ? text : (text.split('%', 1)[0] as string))
   socket.onDatagram((bytes, from) => {
     const arrival = {
-      sourceAddress: from.address,
+      sourceAddress: withoutZone(from.address),
       sourcePort: from.port,
       interfaceName,
       ...local,
