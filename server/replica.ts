@@ -20,6 +20,15 @@ export interface Entry {
 /** Told whenever what is known of a stream, or tentatively planned for it, may have changed. */
 export type ReplicaListener = (stream: StreamName) => void
 
+/** Whether a stream is held, and until when. */
+export interface Standing {
+  readonly status: LeaseState['status']
+  /** 0 where nothing was ever held. */
+  readonly expiresAt: Instant
+}
+
+const VACANT: Standing = { status: 'vacant', expiresAt: 0 }
+
 const unknown: Entry = { revision: NO_STREAM, state: vacant }
 
 /** What a lease has in common with most others of its subnet. */
@@ -201,6 +210,13 @@ export class Replica {
   /** The state to decide new offers on: what is about to be written, else what is known. */
   effective(stream: StreamName): LeaseState {
     return this.#tentative.get(stream) ?? this.get(stream).state
+  }
+
+  /** What {@link effective} says in short, without making a state: it is asked for at every change of every stream. */
+  standing(stream: StreamName): Standing {
+    const planned = this.#tentative.get(stream)
+    if (planned !== undefined) return { status: planned.status, expiresAt: planned.lease.expiresAt }
+    return this.#entries.get(stream) ?? VACANT
   }
 
   /** Takes in an event; `false` when this or a later one of its stream is known already. */

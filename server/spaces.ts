@@ -106,12 +106,8 @@ export class Spaces {
   }
 
   #occupied(stream: StreamName): boolean {
-    const state = this.#replica.effective(stream)
-    return (
-      state.status === 'bound' ||
-      state.status === 'declined' ||
-      (state.status === 'offered' && this.#now() < state.lease.expiresAt)
-    )
+    const { status, expiresAt } = this.#replica.standing(stream)
+    return status === 'bound' || status === 'declined' || (status === 'offered' && this.#now() < expiresAt)
   }
 
   /** The space that an address or prefix belongs to as a place of its own; `undefined` when it is outside all pools. */
