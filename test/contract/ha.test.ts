@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { galeraMissing } from '../support/mariadb.ts'
 import { labMissing } from '../support/namespaces.ts'
 import { galeraScenarios } from '../ha/scenarios.ts'
+import { isTiming } from '../ha/row.ts'
 import { openStage, SUSPECT_2S } from '../ha/stage.ts'
 import type { Stage } from '../ha/stage.ts'
 
@@ -37,7 +38,9 @@ describe.skipIf(missing !== undefined)(
       '$name',
       async ({ play }) => {
         const row = await play(stage)
-        expect(row.faults, JSON.stringify(row, undefined, 1)).toEqual([])
+        // How long it takes is judged where nothing else runs: `npm run ha`.
+        const wrong = row.faults.filter((fault) => !isTiming(fault))
+        expect(wrong, JSON.stringify(row, undefined, 1)).toEqual([])
       },
       120_000,
     )

@@ -24,6 +24,11 @@ export interface Bounds {
   readonly claimsMayFail?: boolean
 }
 
+const TIMING = 'ms without a grant'
+
+/** Whether a fault is that something took too long. */
+export const isTiming = (fault: string): boolean => fault.endsWith(TIMING)
+
 /** What is wrong with the figures of an experiment. */
 export const judge = (row: Omit<Row, 'faults'>, { gapMsMax, claimsMayFail = false }: Bounds): string[] => {
   const faults: string[] = []
@@ -32,7 +37,7 @@ export const judge = (row: Omit<Row, 'faults'>, { gapMsMax, claimsMayFail = fals
   for (const figures of row.figures) {
     const where = `v${figures.family}`
     if (gapMsMax !== undefined && figures.gapMs > (row.databaseGapMs ?? 0) + gapMsMax) {
-      faults.push(`${where}: ${figures.gapMs} ms without a grant`)
+      faults.push(`${where}: ${figures.gapMs} ${TIMING}`)
     }
     // Under 1 ‰; a run of some hundred claims cannot show less than one.
     const failed = figures.claimsRefused + figures.claimsUnanswered
