@@ -23,6 +23,8 @@ export interface Link {
   readonly session: () => Promise<Either<Failure, Session>>
   /** Drops the connection; the next statement makes a new one. */
   readonly drop: () => void
+  /** Makes the connection anew, at once and in the background, if there was one: it may be dead without having said so. */
+  readonly renew: () => void
   readonly close: () => Promise<void>
 }
 
@@ -146,6 +148,11 @@ export const makeLink = (options: MysqlOptions, { accept, ...kind }: LinkOptions
     write: over<number>((standing, text, parameters) => standing.write(text, parameters)),
     writePrepared: over<number>((standing, text, parameters) => standing.writePrepared(text, parameters)),
     drop: () => current?.drop(),
+    renew: () => {
+      if (current === undefined || closed) return
+      current.drop()
+      void session()
+    },
     close: async () => {
       closed = true
       await connecting

@@ -134,7 +134,9 @@ const openLog = async (reading: Reading, link: Link, log: LogName): Promise<Eith
   const head = await readHead(link, number)
   if (E.isLeft(head)) return head
   const self: LogIdentity = { log, writer: number, identity }
-  const writer = new LogWriter(openLogDatabase(link, self), self, head.right)
+  // The connections beside one that was lost are likely dead too, and would each be waited for when they are needed next.
+  const lost = (): void => [pages, quick, polls].forEach((each) => each.renew())
+  const writer = new LogWriter(openLogDatabase(link, self, lost), self, head.right)
   const store: EventStore = {
     ...makeReader(pages, quick, polls),
     onAppended: poller.onAppended,

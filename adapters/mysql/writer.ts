@@ -85,14 +85,17 @@ export const readHead = async (link: Pick<Session, 'query'>, writer: number): Pr
     row === undefined ? EMPTY_HEAD : { seq: integerOf(row[0]), hash: Buffer.from(row[1] as Buffer) },
   )
 
-/** A log over one link. */
-export const openLogDatabase = (link: Link, { log, writer }: LogIdentity): LogDatabase => ({
+/** A log over one link. `lost` is told when the connection gave no answer. */
+export const openLogDatabase = (link: Link, { log, writer }: LogIdentity, lost: () => void): LogDatabase => ({
   append: async (events) => {
     const sent = await link.writePrepared(statementFor(events), parametersOf(writer, events))
     if (E.isRight(sent)) return sent
     const failure = notAppended(sent.left)
     // After an answer that leaves it open the session is not worth much: the server is going down, as a rule.
-    if (failure._tag === 'Unknown') link.drop()
+    if (failure._tag === 'Unknown') {
+      link.drop()
+      lost()
+    }
     return E.left(failure)
   },
   hashAt: async (seq) => decoded(await link.query(HASH_AT, [writer, seq]), ([row]) => row?.[0] ?? undefined),

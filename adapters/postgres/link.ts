@@ -20,6 +20,8 @@ export interface Link {
   readonly queryRaw: (text: string, parameters?: ReadonlyArray<Parameter>) => Promise<Either<Failure, RawRows>>
   /** The session that stands, or a new one. */
   readonly session: () => Promise<Either<Failure, Session>>
+  /** Makes the connection anew, at once and in the background, if there was one: it may be dead without having said so. */
+  readonly renew: () => void
   readonly close: () => Promise<void>
 }
 
@@ -122,6 +124,11 @@ export const makeLink = (options: PostgresOptions, linkOptions: LinkOptions): Li
     session,
     query: (text, parameters) => on((opened) => opened.query(text, parameters)),
     queryRaw: (text, parameters) => on((opened) => opened.queryRaw(text, parameters)),
+    renew: () => {
+      if (current === undefined || closed) return
+      current.drop()
+      void session()
+    },
     close: async () => {
       closed = true
       await connecting

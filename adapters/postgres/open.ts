@@ -126,6 +126,9 @@ export const openPostgres =
     return E.right(opened.right.store)
   }
 
+/** The connections beside one that was lost are likely dead too, and would each be waited for when they are needed next. */
+const renewAll = (links: ReadonlyArray<Link>): void => links.forEach((each) => each.renew())
+
 /**
  * Planning an append anew each time takes 100 µs of some 330. One plan for all must not come from a table that was still
  * empty and read it whole for each predecessor ever after; all that an append looks up has an index.
@@ -152,7 +155,8 @@ const openLog = async (reading: Reading, link: Link, log: LogName): Promise<Eith
   const head = await readHead(link, number)
   if (E.isLeft(head)) return head
   const self: LogIdentity = { log, writer: number, identity }
-  const writer = new LogWriter(openLogDatabase(link, self), self, head.right, makeNotifier(quick, number))
+  const database = openLogDatabase(link, self, () => renewAll([pages, quick]))
+  const writer = new LogWriter(database, self, head.right, makeNotifier(quick, number))
   const store: EventStore = {
     ...makeReader(pages, quick, listeners),
     log,

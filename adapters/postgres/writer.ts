@@ -89,9 +89,14 @@ export const readHead = async (
     row === undefined ? EMPTY_HEAD : { seq: safeInteger(row[0] ?? ''), hash: Buffer.from(row[1] ?? '', 'hex') },
   )
 
-/** A log over one link. */
-export const openLogDatabase = (link: Link, { log, writer }: LogIdentity): LogDatabase => ({
-  append: async (events) => E.mapLeft(notAppended)(await link.query(APPEND, parametersOf(writer, events))),
+/** A log over one link. `lost` is told when the connection gave no answer. */
+export const openLogDatabase = (link: Link, { log, writer }: LogIdentity, lost: () => void): LogDatabase => ({
+  append: async (events) => {
+    const sent = await link.query(APPEND, parametersOf(writer, events))
+    if (E.isRight(sent)) return sent
+    if (sent.left._tag === 'Lost') lost()
+    return E.left(notAppended(sent.left))
+  },
   hashAt: async (seq) =>
     decoded(await link.query(HASH_AT, [writer, seq]), ([row]) =>
       row === undefined ? undefined : Buffer.from(row[0] ?? '', 'hex'),
