@@ -61,7 +61,8 @@ export const makeLink = (options: MysqlOptions, { accept, ...kind }: LinkOptions
     const opened = await openSession(options, host, kind)
     const waitedMs = performance.now() - begunAt
     if (E.isRight(opened)) silentAt.delete(host)
-    else if (waitedMs >= (options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS)) silentAt.set(host, performance.now())
+    // A timer may go off a moment before its time.
+    else if (waitedMs >= 0.9 * (options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS)) silentAt.set(host, performance.now())
     return opened
   }
 
