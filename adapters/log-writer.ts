@@ -11,7 +11,6 @@ import { NO_STREAM } from '../domain/event-store.ts'
 import type {
   AppendError,
   LogName,
-  LogTaken,
   Outcome,
   Proposal,
   ReadError,
@@ -22,6 +21,7 @@ import type {
 import type { StreamName } from '../domain/stream.ts'
 import { sealAll } from './chain.ts'
 import type { Head } from './chain.ts'
+import { takenBy } from './identity.ts'
 
 /** Which log, and as whom. */
 export interface LogIdentity {
@@ -54,7 +54,6 @@ export interface LogDatabase {
   readonly owner: () => Promise<Either<ReadError, string>>
   /** Resolves when what can be read now is as safe as what was answered. */
   readonly confirm: () => Promise<Either<ReadError, unknown>>
-  readonly takenBy: (identity: string) => LogTaken
 }
 
 /** How often a batch is sent again after a deadlock or a lost race before the caller is told to come back. */
@@ -212,7 +211,7 @@ export class LogWriter {
   async #afterTakenPosition(flight: Flight): Promise<Either<Outcomes, Flight>> {
     const owner = await this.#database.owner()
     if (E.isLeft(owner)) return E.left(this.#putOff(flight, owner.left))
-    if (owner.right !== this.#self.identity) return E.left(this.#end(this.#database.takenBy(owner.right)))
+    if (owner.right !== this.#self.identity) return E.left(this.#end(takenBy(this.#self.log, owner.right)))
     // We are: it was the last breath of the process that had the name before.
     const found = await this.#database.head()
     if (E.isLeft(found)) return E.left(this.#putOff(flight, found.left))

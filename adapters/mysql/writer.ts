@@ -5,7 +5,6 @@ import { NO_STREAM } from '../../domain/event-store.ts'
 import type { ReadError, Stored } from '../../domain/event-store.ts'
 import { EMPTY_HEAD } from '../chain.ts'
 import type { Head } from '../chain.ts'
-import { takenBy } from '../identity.ts'
 import type { LogDatabase, LogIdentity, NotAppended } from '../log-writer.ts'
 import { ERROR, EVENTS_LOST, isCertain, isTransient, toReadError } from './failure.ts'
 import type { Link } from './link.ts'
@@ -86,7 +85,7 @@ export const readHead = async (link: Pick<Session, 'query'>, writer: number): Pr
   )
 
 /** A log over one link. `lost` is told when the connection gave no answer. */
-export const openLogDatabase = (link: Link, { log, writer }: LogIdentity, lost: () => void): LogDatabase => ({
+export const openLogDatabase = (link: Link, { writer }: LogIdentity, lost: () => void): LogDatabase => ({
   append: async (events) => {
     const sent = await link.writePrepared(statementFor(events), parametersOf(writer, events))
     if (E.isRight(sent)) return sent
@@ -107,7 +106,6 @@ export const openLogDatabase = (link: Link, { log, writer }: LogIdentity, lost: 
     ),
   owner: async () => decoded(await link.query(OWNER, [writer]), ([row]) => textOf(row?.[0])),
   confirm: async () => E.right(undefined),
-  takenBy: (identity) => takenBy(log, identity),
 })
 
 /** Looks whether a host that was connected to anew still has the last event of the log that was committed. */

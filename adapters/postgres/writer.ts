@@ -4,7 +4,6 @@ import type { Either } from 'fp-ts/lib/Either.js'
 import type { ReadError, Stored } from '../../domain/event-store.ts'
 import { EMPTY_HEAD } from '../chain.ts'
 import type { Head } from '../chain.ts'
-import { takenBy } from '../identity.ts'
 import type { LogDatabase, LogIdentity, NotAppended } from '../log-writer.ts'
 import { EVENTS_LOST, isTransient, toReadError } from './failure.ts'
 import type { Link } from './link.ts'
@@ -90,7 +89,7 @@ export const readHead = async (
   )
 
 /** A log over one link. `lost` is told when the connection gave no answer. */
-export const openLogDatabase = (link: Link, { log, writer }: LogIdentity, lost: () => void): LogDatabase => ({
+export const openLogDatabase = (link: Link, { writer }: LogIdentity, lost: () => void): LogDatabase => ({
   append: async (events) => {
     const sent = await link.query(APPEND, parametersOf(writer, events))
     if (E.isRight(sent)) return sent
@@ -111,7 +110,6 @@ export const openLogDatabase = (link: Link, { log, writer }: LogIdentity, lost: 
   // A primary that was killed, or made to stop waiting, shows what its synchronous standby may lack; when a commit after
   // it has been answered, the standby has both.
   confirm: async () => E.mapLeft(toReadError)(await link.query(CONFIRM, [writer])),
-  takenBy: (identity) => takenBy(log, identity),
 })
 
 /** Looks whether a host that was connected to anew still has the last event of the log that was committed. */
