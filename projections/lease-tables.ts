@@ -93,6 +93,16 @@ export interface LeaseTables {
   readonly close: () => Promise<void>
 }
 
+/** What {@link LeaseTables.apply} is given, as one. */
+export interface Batch {
+  readonly projection: string
+  readonly log: LogName
+  readonly from: Seq
+  readonly to: Seq
+  readonly rows: ReadonlyArray<LeaseRow>
+  readonly spans: ReadonlyArray<SpanRow>
+}
+
 /** Tables of a past moment. `finish`, when they are filled, makes them ready for questions as of `now`. */
 export interface PastTables extends Omit<LeaseTables, 'shadow' | 'past'> {
   /** The views to ask when they are finished, as SQL writes their names. */

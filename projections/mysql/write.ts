@@ -1,9 +1,7 @@
 /** Writing a batch: the rows of the lease tables, their statistics and the spans, in one transaction with the checkpoint. */
-import type { LogName, Seq } from '../../domain/event-store.ts'
-import type { SpanRow } from '../history.ts'
 import { tableOf } from '../lease-row.ts'
 import type { KeaState, LeaseRow, LeaseTable } from '../lease-row.ts'
-import type { Applied, Statistic } from '../lease-tables.ts'
+import type { Applied, Batch, Statistic } from '../lease-tables.ts'
 import { countRow } from '../statistics.ts'
 import { COLUMNS, KEY_LENGTH, keyList, keyOf } from './columns.ts'
 import type { Row, Statements } from './connection.ts'
@@ -13,16 +11,6 @@ import type { Column } from './literals.ts'
 import { END, gateStatements, UNDO } from './statements.ts'
 
 type LeaseColumn = Column<LeaseRow>
-
-/** What a batch brings and whither: {@link LeaseTables.apply}. */
-export interface Batch {
-  readonly projection: string
-  readonly log: LogName
-  readonly from: Seq
-  readonly to: Seq
-  readonly rows: ReadonlyArray<LeaseRow>
-  readonly spans: ReadonlyArray<SpanRow>
-}
 
 /** How often a batch is begun anew because rows came between the look at them and the writing. */
 const ATTEMPTS_MAX = 8

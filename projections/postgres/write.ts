@@ -1,11 +1,10 @@
 /** Writing a batch into the tables of a schema: rows, statistics and spans, in one transaction with the checkpoint. */
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
-import type { LogName, ReadError, Seq } from '../../domain/event-store.ts'
+import type { ReadError } from '../../domain/event-store.ts'
 import { tellsBeginning } from '../history.ts'
-import type { SpanRow } from '../history.ts'
 import { tableOf } from '../lease-row.ts'
-import type { LeaseRow } from '../lease-row.ts'
+import type { Batch } from '../lease-tables.ts'
 import { arrayLiterals } from './columns.ts'
 import type { Connection } from './connection.ts'
 import { applyDisputed, isDisputed } from './history.ts'
@@ -14,16 +13,6 @@ import { applyStatement, NOT_NEW } from './statements.ts'
 import type { Part } from './statements.ts'
 import { texts } from './texts.ts'
 import type { Texts } from './texts.ts'
-
-/** What a batch brings and whither: {@link LeaseTables.apply}. */
-export interface Batch {
-  readonly projection: string
-  readonly log: LogName
-  readonly from: Seq
-  readonly to: Seq
-  readonly rows: ReadonlyArray<LeaseRow>
-  readonly spans: ReadonlyArray<SpanRow>
-}
 
 /** Writes a batch into `schema`, quoted already. Whether the checkpoint let it through; when not, nothing was changed. */
 export const makeWriter = (
