@@ -11,6 +11,7 @@ import { Occupancy } from '../domain/occupancy.ts'
 import { lease4Stream, lease6Stream, parseStream, prefix6Stream } from '../domain/stream.ts'
 import type { Category, Resource, StreamName } from '../domain/stream.ts'
 import type { Dhcp4, Dhcp6 } from './config/model.ts'
+import { lastWhere } from './last-where.ts'
 import type { Replica } from './replica.ts'
 
 /** A pool as places: place 0 is its first address or prefix. */
@@ -214,15 +215,7 @@ export class Spaces {
 
   /** Index of the last space that begins at or before `address`; -1 when none does. Pools do not overlap. */
   #indexAt(category: Category, address: bigint): number {
-    const spaces = this.#sorted[category]
-    let low = 0
-    let high = spaces.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if ((spaces[middle] as Space).first <= address) low = middle + 1
-      else high = middle
-    }
-    return low - 1
+    return lastWhere(this.#sorted[category], ({ first }) => first <= address)
   }
 }
 

@@ -1,5 +1,6 @@
 /** Which subnet a client is on. */
 import type { Dhcp4, Subnet4 } from '../config/model.ts'
+import { lastWhere } from '../last-where.ts'
 import type { Arrival4 } from './exchange.ts'
 import { linkSelection } from './option-relay.ts'
 import type { RelayAgent } from './option-relay.ts'
@@ -66,14 +67,7 @@ const isOn = (link: Link4, address: number): boolean => link.some((subnet) => su
 const finder = (subnets: ReadonlyArray<Subnet4>): ((address: number) => Subnet4 | undefined) => {
   const sorted = [...subnets].sort((a, b) => a.prefix - b.prefix)
   return (address) => {
-    let low = 0
-    let high = sorted.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if ((sorted[middle] as Subnet4).prefix <= address) low = middle + 1
-      else high = middle
-    }
-    const found = sorted[low - 1]
+    const found = sorted[lastWhere(sorted, ({ prefix }) => prefix <= address)]
     return found !== undefined && subnetContains(found, address) ? found : undefined
   }
 }

@@ -3,6 +3,7 @@ import { ip6Last } from '../../domain/address.ts'
 import type { Ip6 } from '../../domain/address.ts'
 import type { Resource } from '../../domain/stream.ts'
 import type { Dhcp6, Subnet6 } from '../config/model.ts'
+import { lastWhere } from '../last-where.ts'
 
 /** A range of addresses that belongs to a subnet. Ranges of one kind do not overlap; the configuration sees to that. */
 interface Range {
@@ -51,13 +52,6 @@ const sorted = (
     .sort((a, b) => (a.first < b.first ? -1 : 1))
 
 const at = (ranges: ReadonlyArray<Range>, address: Ip6): number | undefined => {
-  let low = 0
-  let high = ranges.length
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if ((ranges[middle] as Range).first <= address) low = middle + 1
-    else high = middle
-  }
-  const found = ranges[low - 1]
+  const found = ranges[lastWhere(ranges, ({ first }) => first <= address)]
   return found !== undefined && address <= found.last ? found.subnetId : undefined
 }
