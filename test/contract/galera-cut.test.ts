@@ -83,10 +83,17 @@ describe.skipIf(missing !== undefined)(
           },
           30_000,
         )
-        // The node answers, and that it is of no use: outside of the primary component it would not know better.
-        const alone = await openMysql(optionsAt(0), 'gamma')()
-        expect(alone).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
-        expect(JSON.stringify(alone)).toContain('not ready')
+        // The node answers, and that it is of no use: outside of the primary component it would not know better. Until it
+        // notices that it is, commits that wait for the others there hold their locks.
+        await until(
+          'the node that was cut off says that it is not ready',
+          async () => {
+            const alone = await openMysql(optionsAt(0), 'gamma')()
+            expect(alone).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
+            return JSON.stringify(alone).includes('not ready')
+          },
+          30_000,
+        )
       } finally {
         await cluster.heal(0)
       }
