@@ -32,14 +32,15 @@ const expectLost = (result: E.Either<{ readonly _tag: string }, unknown>): void 
 
 /** Settles as a server would: again and again until there is an answer. */
 export const settled = async (store: EventStore): Promise<ReadonlyNonEmptyArray<Outcome>> => {
-  for (let attempt = 0; attempt < 100; attempt++) {
+  let why = ''
+  const settling = async (): Promise<ReadonlyNonEmptyArray<Outcome> | undefined> => {
     const result = await store.settle()()
     if (E.isRight(result)) return result.right
-    if (result.left._tag !== 'StoreUnavailable' && result.left._tag !== 'OutcomeUnknown') {
-      throw new Error(JSON.stringify(result.left))
-    }
+    why = JSON.stringify(result.left)
+    if (result.left._tag !== 'StoreUnavailable' && result.left._tag !== 'OutcomeUnknown') throw new Error(why)
+    return undefined
   }
-  throw new Error('not settled after 100 attempts')
+  return until('the batch is settled', settling, undefined, () => why)
 }
 
 const eventsOf = async (store: EventStore): Promise<ReadonlyArray<Stored>> =>
@@ -148,6 +149,20 @@ export const eventStoreFaults = (name: string, makeLedger: () => Promise<RemoteL
       await late.release()
       await expectStreams(other, [0, 1, 2, 3].map(streamAt))
       await must(store.append(claims(10, 1)))
+    })
+
+    it('makes the connections beside a lost one anew: they are dead too, and would be waited for when next needed', async () => {
+      await must(store.readAfter(START, 10))
+      await must(store.readLatest([streamAt(0)]))
+      const mute = proxy.mute()
+      expectLost(await store.append(batchOf(marked))())
+      const sent = mute.sent()
+      expect(sent).toBeGreaterThan(0)
+      await settled(store)
+      await until('pages are read', async () => E.isRight(await store.readAfter(START, 10)()))
+      await until('latest events are read', async () => E.isRight(await store.readLatest([streamAt(1)])()))
+      expect(mute.sent()).toBe(sent)
+      await expectStreams(other, [0, 1].map(streamAt))
     })
 
     it('writes nothing while the store is away, says so in time, and goes on when it is back', async () => {

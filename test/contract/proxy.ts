@@ -14,6 +14,12 @@ export interface Held {
   readonly release: () => Promise<void>
 }
 
+/** Connections that carry nothing any more, in either direction, and are not closed for it: as behind a lost link. */
+export interface Mute {
+  /** How often something was sent over them since. */
+  readonly sent: () => number
+}
+
 export interface Proxy {
   readonly port: number
   /** The next request that contains `text` is thrown away and its connection cut. */
@@ -24,6 +30,8 @@ export interface Proxy {
   readonly silence: (text: string) => Promise<void>
   /** The next request that contains `text` is held back and its client cut off. */
   readonly hold: (text: string) => Promise<Held>
+  /** Makes all connections that stand mute; new ones pass. */
+  readonly mute: () => Mute
   /** Cuts all connections and refuses new ones until `admit`. */
   readonly refuse: () => Promise<void>
   readonly admit: () => Promise<void>
@@ -38,7 +46,10 @@ export const startProxy = async (upstream: Upstream): Promise<Proxy> => {
   let trap: Trap | undefined
   let refusing = false
   const pairs = new Set<readonly [Socket, Socket]>()
+  /** Servers whose answers do not arrive. */
   const muted = new Set<Socket>()
+  /** Servers that nothing is sent to any more, with whom to tell what was. */
+  const unheard = new Map<Socket, () => void>()
 
   const listener = createServer((client) => {
     if (refusing) return void client.destroy()
@@ -46,6 +57,8 @@ export const startProxy = async (upstream: Upstream): Promise<Proxy> => {
     const pair = [client, server] as const
     pairs.add(pair)
     client.on('data', (chunk: Buffer) => {
+      const lost = unheard.get(server)
+      if (lost !== undefined) return lost()
       const sprung = trap
       if (sprung !== undefined && chunk.includes(sprung.text)) {
         trap = undefined
@@ -123,6 +136,14 @@ export const startProxy = async (upstream: Upstream): Promise<Proxy> => {
         done({ release })
         return 'swallow'
       }),
+    mute: () => {
+      let sent = 0
+      for (const [, server] of pairs) {
+        muted.add(server)
+        unheard.set(server, () => sent++)
+      }
+      return { sent: () => sent }
+    },
     refuse: async () => {
       refusing = true
       cutAll()
