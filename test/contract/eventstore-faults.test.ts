@@ -18,6 +18,7 @@ import { startKurrent } from '../support/kurrent/server.ts'
 import type { Arrived, KurrentOptions, Mishap, TestKurrent } from '../support/kurrent/server.ts'
 import { must as run } from '../support/process.ts'
 import { eventStoreFaults, settled } from './event-store-faults.ts'
+import type { RemoteLedger } from './event-store-faults.ts'
 import { batchOf, claim, claims, must, right, streamAt } from './proposals.ts'
 
 const quick = { connectTimeoutMs: 500, callTimeoutMs: 500 }
@@ -26,14 +27,15 @@ const optionsAt = (port: number): EventStoreOptions => ({
   ...quick,
 })
 
-eventStoreFaults('eventstore (test double of the wire protocol)', async () => {
+const onDouble = async (): Promise<RemoteLedger> => {
   const node = await startKurrent()
   return {
     upstream: { host: node.host, port: node.port },
     open: (log, port = node.port) => openEventStore(optionsAt(port), log),
     dispose: node.stop,
   }
-})
+}
+eventStoreFaults('eventstore (test double of the wire protocol)', onDouble, 'one')
 
 describe('eventstore (test double of the wire protocol)', () => {
   let nodes: TestKurrent[]
