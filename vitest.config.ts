@@ -9,7 +9,8 @@ export default defineConfig({
     env: { NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? resolve(import.meta.dirname, 'build/compiled') },
     setupFiles: ['test/support/property-seed.ts'],
     maxWorkers: 2,
-    testTimeout: 30_000,
+    // More than a condition is waited for (`until`), which then says what did not come: nothing here measures time.
+    testTimeout: 60_000,
     hookTimeout: 120_000,
     reporters: ['default', ['json', { outputFile: process.env['TEST_RESULTS'] ?? 'build/test-results.json' }]],
   },

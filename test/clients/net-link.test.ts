@@ -98,7 +98,7 @@ const onBothLinks = (port: number, family: 4 | 6, echo = false) =>
   ['srv0', 'srv1'].map((interfaceName) => ({ family, port, interfaceName, echo }))
 
 describe.skipIf(reason !== undefined)(`sockets on links${reason === undefined ? '' : ` (skipped: ${reason})`}`, () => {
-  beforeAll(makeLinks, 30_000)
+  beforeAll(makeLinks)
   afterEach(async () => {
     await Promise.all(running.splice(0).map((program) => program.stop()))
   })
@@ -120,13 +120,13 @@ describe.skipIf(reason !== undefined)(`sockets on links${reason === undefined ? 
       expect(first?.hex.slice(0, 6)).toBe('010106')
       expect(first?.hex.slice(56, 68)).toBe(await hardwareAddressOf(CLIENT, `cli${n}`))
     }
-  }, 20_000)
+  })
 
   it('hear a client even where the server has no address', async () => {
     const server = await startProbe(CLIENT, { listen: [{ family: 4, port: 67, interfaceName: 'cli0' }] })
     await discover('srv0', SERVER)
     await until('a DHCPDISCOVER', () => datagrams(server, 'cli0').length === 1)
-  }, 20_000)
+  })
 
   it('broadcast out of the interface they are kept to', async () => {
     const plan: ProbePlan = {
@@ -136,7 +136,7 @@ describe.skipIf(reason !== undefined)(`sockets on links${reason === undefined ? 
     expect(frame.subarray(0, 6).toString('hex')).toBe('ffffffffffff')
     expect(text).toContain('198.18.1.1.67 > 255.255.255.255.68')
     expect(frame.subarray(42, 48).toString()).toBe('to all')
-  }, 20_000)
+  })
 
   it('reach the hardware address of a client without address, with right headers and checksums', async () => {
     const hardwareAddress = await hardwareAddressOf(CLIENT, 'cli0')
@@ -149,7 +149,7 @@ describe.skipIf(reason !== undefined)(`sockets on links${reason === undefined ? 
     expect(text).toMatch(/\[udp sum ok\]/)
     expect(text).not.toMatch(/bad cksum|bad udp/)
     expect(frame.subarray(42).toString()).toBe('an offer')
-  }, 20_000)
+  })
 
   it('send a packet socket broadcast, and refuse what the interface cannot carry', async () => {
     const message = { interfaceName: 'srv1', source: 0xc6120101, destination: 0xffffffff }
@@ -168,7 +168,7 @@ describe.skipIf(reason !== undefined)(`sockets on links${reason === undefined ? 
     expect(frame.length).toBe(14 + 1500)
     expect(frame.subarray(0, 6).toString('hex')).toBe('ffffffffffff')
     expect(text).toMatch(/\[udp sum ok\]/)
-  }, 20_000)
+  })
 
   for (const native of [undefined, false] as const) {
     const how = native === false ? ' without native calls' : ''
@@ -195,7 +195,7 @@ describe.skipIf(reason !== undefined)(`sockets on links${reason === undefined ? 
         const server0 = `${await linkLocalOf(SERVER, `srv${n}`)}%cli${n}`
         expect(answers[0]?.from).toEqual({ address: server0, port: 547 })
       }
-    }, 20_000)
+    })
   }
 
   it('hear the group of all DHCPv6 servers and a unicast to a global address', async () => {
@@ -215,7 +215,7 @@ describe.skipIf(reason !== undefined)(`sockets on links${reason === undefined ? 
     const ports = datagrams(server, 'srv0').map((line) => `${textOf(line)} from ${line.from.port}`)
     expect(ports.sort()).toEqual(['all servers from 546', 'one server from 5470'])
     expect(datagrams(server, 'srv1')).toEqual([])
-  }, 20_000)
+  })
 
   it('have the same port on a link and on loopback, when both are kept to their interface', async () => {
     const link = { family: 4 as const, port: 67, interfaceName: 'srv0' }
@@ -223,7 +223,7 @@ describe.skipIf(reason !== undefined)(`sockets on links${reason === undefined ? 
     const server = await startProbe(SERVER, { listen: [link, loopback, { ...loopback, interfaceName: 'lo' }] })
     const refused = eventsOf(server, 'refused').map(({ what, tag }) => `${what} ${tag}`)
     expect(refused).toEqual(['127.0.0.1 AddressInUse'])
-  }, 20_000)
+  })
 
   it('list interfaces with and without addresses', async () => {
     const probe = await startProbe(SERVER, { interfaces: true })
@@ -244,7 +244,7 @@ describe.skipIf(reason !== undefined)(`sockets on links${reason === undefined ? 
       ipv6: [{ address: await linkLocalOf(SERVER, 'srv1'), prefixLength: 64 }],
     })
     expect(named['lo']).toMatchObject({ loopback: true, up: true, running: true })
-  }, 20_000)
+  })
 
   it('refuse a taken port, an interface that is down, and one that does not exist, each in one sentence', async () => {
     const first = await startProbe(SERVER, { listen: [onBothLinks(67, 4)[0]!, onBothLinks(547, 6)[0]!] })
@@ -265,7 +265,7 @@ describe.skipIf(reason !== undefined)(`sockets on links${reason === undefined ? 
     expect(refusals[3]).toMatch(/^NoSuchInterface: there is no interface nosuch0; there are .*\bsrv0, srv1/)
     expect(refusals[4]).toBe(down)
     expect(refusals).toHaveLength(5)
-  }, 20_000)
+  })
 
   it('say which privilege is missing', async () => {
     const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--']
@@ -285,5 +285,5 @@ describe.skipIf(reason !== undefined)(`sockets on links${reason === undefined ? 
       'PermissionDenied: dhcp-socket-type raw on srv0 needs root or the capability CAP_NET_RAW; ' +
         'grant it or set dhcp-socket-type to udp',
     ])
-  }, 20_000)
+  })
 })

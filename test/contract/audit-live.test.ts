@@ -136,7 +136,7 @@ describe.each([
         }
         reader = await ground.openReader()
         tables = await ground.openTables()
-      }, 120_000)
+      })
       afterAll(async () => {
         for (const program of running) await program.stop()
         await tables?.close()
@@ -163,7 +163,6 @@ describe.each([
         until(
           'the feed reaches the end of the ledger',
           async () => linesOf(program.output()).length + already >= sum(await heads()),
-          20_000,
         )
 
       it('gives `ledger tail` what servers append once, in order, and goes on from any line', async () => {
@@ -218,14 +217,14 @@ describe.each([
         playing.now = false
         await clients
         // The servers' projectors go on where the rebuilt tables stand.
-        await until('tables at the end of the ledger', async () => (await lag()) === 0, 20_000)
+        await until('tables at the end of the ledger', async () => (await lag()) === 0)
         expect(await ledger('verify')).toContain('everything fits')
       }, 120_000)
 
       it('ends `ledger tail` with 0 when whoever reads has gone, or says that it should end', async () => {
         const piped = `"$@" | head -n 3; echo "ended with \${PIPESTATUS[0]}"`
         const words = ['bash', '-c', piped, 'tail', ...LEDGER, 'tail', '-c', files[0] as string]
-        const said = (await run(words, { timeoutMs: 30_000 })).trimEnd().split('\n')
+        const said = (await run(words)).trimEnd().split('\n')
         expect(said.length).toBe(4)
         expect(said[3]).toBe('ended with 0')
         const [program = '', ...rest] = [...LEDGER, 'tail', '-c', files[0] as string]
@@ -235,10 +234,10 @@ describe.each([
         expect(await once(unread, 'exit')).toEqual([0, null])
         unread.stdout.destroy()
         const idle = await tail()
-        await idle.printed(/\n/, 20_000)
+        await idle.printed(/\n/)
         idle.signal('SIGTERM')
         expect((await idle.exited).code).toBe(0)
-      }, 60_000)
+      })
     },
   )
 })

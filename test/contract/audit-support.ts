@@ -201,8 +201,16 @@ class Exit extends Error {
   }
 }
 
-/** Runs `ledger` in this process, with its output caught. */
-const runHere = async (args: ReadonlyArray<string>): Promise<Answered> => {
+let before: Promise<unknown> = Promise.resolve()
+
+/** Runs `ledger` in this process, with its output caught: one after the other, also when a test has given one up. */
+const runHere = (args: ReadonlyArray<string>): Promise<Answered> => {
+  const running = before.then(() => runNow(args))
+  before = running.catch(() => undefined)
+  return running
+}
+
+const runNow = async (args: ReadonlyArray<string>): Promise<Answered> => {
   const said = { out: '', err: '' }
   const { exit, exitCode } = process
   const [stdout, stderr] = [process.stdout.write, process.stderr.write]

@@ -86,7 +86,7 @@ describe.skipIf(missing !== undefined)(
          span_key = concat(left(span_key, 16), unhex(md5('forged')))`,
         ],
       })
-    }, 240_000)
+    }, 600_000)
     afterAll(async () => {
       for (const close of closings) await close()
       await mariadb?.stop()
@@ -119,7 +119,7 @@ describe.skipIf(missing !== undefined)(
           Number(
             (await query(`SELECT coalesce(sum(seq), 0) AS n FROM ${checkpoints}`).catch(() => [{ n: 0 }]))[0]?.['n'],
           )
-        await until('a first batch', async () => (await reached()) > 0, 20_000, program.output)
+        await until('a first batch', async () => (await reached()) > 0, undefined, program.output)
         const unseal = await seal(checkpoints)
         await program.kill()
         await unseal()

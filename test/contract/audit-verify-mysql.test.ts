@@ -18,7 +18,7 @@ describe.skipIf(missing !== undefined)(
       site = await openMariadbSite({ seed: 31, addresses: 100, rounds: 5 })
       admin = await createConnection({ uri: site.server.url, multipleStatements: true })
       await admin.query('CREATE TABLE kept AS SELECT * FROM events')
-    }, 120_000)
+    })
     afterEach(() => admin.query('DELETE FROM events; INSERT INTO events SELECT * FROM kept'))
     afterAll(async () => {
       await admin?.end()

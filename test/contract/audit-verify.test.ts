@@ -16,7 +16,7 @@ describe.skipIf(missing !== undefined)(`audit${missing === undefined ? '' : ` (s
   let copies = 0
   beforeAll(async () => {
     site = await openAuditSite({ seed: 31, addresses: 100, rounds: 5 })
-  }, 120_000)
+  })
   afterAll(() => site?.stop())
 
   /** A copy of the database, to be changed behind the triggers. */
@@ -86,5 +86,5 @@ describe.skipIf(missing !== undefined)(`audit${missing === undefined ? '' : ` (s
       FROM lease_spans s WHERE end_by = 'expired' AND renewals > 0 LIMIT 1`)
     await expect(second).rejects.toMatchObject({ code: '23P01' }) // exclusion_violation
     await sql.end({ timeout: 1 })
-  }, 60_000)
+  })
 })

@@ -29,7 +29,7 @@ describe.skipIf(missing !== undefined)(`embedded${missing === undefined ? '' : `
     beforeAll(async () => {
       folder = await mkdtemp(join(tmpdir(), `ll-${process.pid}-emb-`))
       database = await must(openEmbedded({ dataFolder: folder, mode: 'own' }))
-    }, 60_000)
+    })
     afterAll(async () => {
       await database?.stop()
       await rm(folder, { recursive: true, force: true })
@@ -105,50 +105,46 @@ describe.skipIf(missing !== undefined)(`embedded${missing === undefined ? '' : `
                current_setting('synchronous_commit') AS commits, current_setting('full_page_writes') AS pages`
       await owner.end()
       expect(settings).toEqual({ addresses: '', fsync: 'on', commits: 'on', pages: 'on' })
-    }, 30_000)
+    })
 
-    it.skipIf(which('psql') === undefined)(
-      'gives psql a connection that reads and cannot write',
-      async () => {
-        const database = await open()
-        const store = await must(openPostgres(database.options, 'alpha'))
-        await must(store.append(claims(0, 3)))
-        await store.close()
-        const ask = (sql: string, env = {}): Promise<string> => mustRun(['psql', database.url, '-Atc', sql], { env })
-        expect((await ask('SELECT count(*) FROM events')).trim()).toBe('3')
-        await expect(ask("INSERT INTO properties VALUES ('a', 'b')")).rejects.toThrow(/read-only|permission denied/)
-        const disarmed = { PGOPTIONS: '-c default_transaction_read_only=off' }
-        await expect(ask('DELETE FROM writers', disarmed)).rejects.toThrow(/permission denied/)
-        if (!isRoot()) return
-        // The account that runs the database may be shared with other programs; it is not let in.
-        const { uid, gid } = statSync(join(folder, 'postgres'))
-        chmodSync(parent, 0o711)
-        const words = ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', '--']
-        await expect(mustRun([...words, 'psql', database.url, '-Atc', 'SELECT 1'])).rejects.toThrow(/[Pp]eer auth/)
-      },
-      30_000,
-    )
+    it.skipIf(which('psql') === undefined)('gives psql a connection that reads and cannot write', async () => {
+      const database = await open()
+      const store = await must(openPostgres(database.options, 'alpha'))
+      await must(store.append(claims(0, 3)))
+      await store.close()
+      const ask = (sql: string, env = {}): Promise<string> => mustRun(['psql', database.url, '-Atc', sql], { env })
+      expect((await ask('SELECT count(*) FROM events')).trim()).toBe('3')
+      await expect(ask("INSERT INTO properties VALUES ('a', 'b')")).rejects.toThrow(/read-only|permission denied/)
+      const disarmed = { PGOPTIONS: '-c default_transaction_read_only=off' }
+      await expect(ask('DELETE FROM writers', disarmed)).rejects.toThrow(/permission denied/)
+      if (!isRoot()) return
+      // The account that runs the database may be shared with other programs; it is not let in.
+      const { uid, gid } = statSync(join(folder, 'postgres'))
+      chmodSync(parent, 0o711)
+      const words = ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', '--']
+      await expect(mustRun([...words, 'psql', database.url, '-Atc', 'SELECT 1'])).rejects.toThrow(/[Pp]eer auth/)
+    })
 
     it('loses nothing that was confirmed, and no postmaster stays, when its service is killed', async () => {
       const first = await run('alpha', 20)
-      const [, pid] = await first.printed(/postmaster (\d+)/, 30_000)
+      const [, pid] = await first.printed(/postmaster (\d+)/)
       await first.printed(/confirmed 7\n/)
       signalOne(first.pid, 'SIGKILL')
       await first.exited
       const confirmed = Number([...first.output().matchAll(/confirmed (\d+)/g)].at(-1)?.[1])
-      await until('the postmaster is gone', () => !isAlive(Number(pid)), 20_000)
+      await until('the postmaster is gone', () => !isAlive(Number(pid)))
       const second = await run('alpha', 5)
-      await second.printed(/ready/, 30_000)
+      await second.printed(/ready/)
       const last = Number([...second.output().matchAll(/confirmed (\d+)/g)].at(-1)?.[1])
       expect(last).toBeGreaterThanOrEqual(confirmed + 5)
       expect(last).toBeLessThanOrEqual(confirmed + 6) // one may have been written and not heard of
       await second.stop()
       expect(second.output()).not.toContain('Error')
-    }, 60_000)
+    })
 
     it('serves one service, refuses a second, and is shared with the command line', async () => {
       const running = await run('alpha', 4)
-      await running.printed(/ready/, 30_000)
+      await running.printed(/ready/)
       const refused = await openEmbedded({ dataFolder: folder, mode: 'own' })()
       expect(refused).toMatchObject({ _tag: 'Left', left: { _tag: 'EmbeddedError' } })
       expect(JSON.stringify(refused)).toMatch(/is in use by pid \d+ on host/)
@@ -162,7 +158,7 @@ describe.skipIf(missing !== undefined)(`embedded${missing === undefined ? '' : `
       const pid = alone.pid()
       await alone.stop()
       expect(isAlive(pid)).toBe(false)
-    }, 60_000)
+    })
 
     it('lets a service that starts wait for a command that is at work', async () => {
       const command = await open(folder, 'share')
@@ -172,7 +168,7 @@ describe.skipIf(missing !== undefined)(`embedded${missing === undefined ? '' : `
       const database = right(await starting)
       ending.push(database.stop)
       expect(isAlive(database.pid())).toBe(true)
-    }, 60_000)
+    })
 
     it('starts again by itself when it dies, and the service goes on', async () => {
       const database = await open()
@@ -183,16 +179,12 @@ describe.skipIf(missing !== undefined)(`embedded${missing === undefined ? '' : `
       const appending = store.append(claims(10, 50))()
       signalOne(pid, 'SIGKILL')
       const appended = await appending
-      await until(
-        'it runs again',
-        async () => database.pid() !== pid && (await store.clock()())._tag === 'Right',
-        30_000,
-      )
+      await until('it runs again', async () => database.pid() !== pid && (await store.clock()())._tag === 'Right')
       if (appended._tag === 'Left' && appended.left._tag === 'OutcomeUnknown') await settled(store)
       else if (appended._tag === 'Left') await must(store.append(claims(10, 50)))
       expect(await countEvents(database)).toBe(52)
       await store.close()
-    }, 60_000)
+    })
 
     it('replaces a postmaster that outlived its service', async () => {
       const before = await open()
@@ -218,7 +210,7 @@ describe.skipIf(missing !== undefined)(`embedded${missing === undefined ? '' : `
       expect(after.pid()).not.toBe(pid)
       expect(isAlive(pid)).toBe(false)
       expect(isAlive(after.pid())).toBe(true)
-    }, 60_000)
+    })
 
     it('is not held up by a postmaster.pid whose number another process has now', async () => {
       const before = await open()
@@ -233,7 +225,7 @@ describe.skipIf(missing !== undefined)(`embedded${missing === undefined ? '' : `
       const after = await open()
       expect(isAlive(after.pid())).toBe(true)
       expect(isAlive(stranger.pid as number)).toBe(true)
-    }, 60_000)
+    })
 
     it('refuses what it cannot work with in one sentence', async () => {
       const refusal = async (dataFolder: string): Promise<string> => {

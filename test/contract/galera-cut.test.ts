@@ -24,11 +24,11 @@ describe.skipIf(missing !== undefined)(
     beforeAll(async () => {
       lab = await Lab.open()
       cluster = await startGalera(3, { lab })
-    }, 120_000)
+    })
     afterAll(async () => {
       await cluster?.stop()
       await lab?.close()
-    }, 60_000)
+    })
 
     const optionsAt = (...order: ReadonlyArray<number>): MysqlOptions => ({
       hosts: order.map((index) => ({ host: (cluster.nodes[index] as TestMariadb).socketPath, port: 0 })),
@@ -75,25 +75,17 @@ describe.skipIf(missing !== undefined)(
       try {
         await cluster.settled(1, 2, 60_000)
         const { alpha: alphaThen = 0, beta: betaThen = 0 } = { ...atCut, ...(await heads()) }
-        await until(
-          'both go on with the other two',
-          async () => {
-            const { alpha: alphaNow = 0, beta: betaNow = 0 } = await heads()
-            return alphaNow > alphaThen + 20 && betaNow > betaThen + 20
-          },
-          30_000,
-        )
+        await until('both go on with the other two', async () => {
+          const { alpha: alphaNow = 0, beta: betaNow = 0 } = await heads()
+          return alphaNow > alphaThen + 20 && betaNow > betaThen + 20
+        })
         // The node answers, and that it is of no use: outside of the primary component it would not know better. Until it
         // notices that it is, commits that wait for the others there hold their locks.
-        await until(
-          'the node that was cut off says that it is not ready',
-          async () => {
-            const alone = await openMysql(optionsAt(0), 'gamma')()
-            expect(alone).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
-            return JSON.stringify(alone).includes('not ready')
-          },
-          30_000,
-        )
+        await until('the node that was cut off says that it is not ready', async () => {
+          const alone = await openMysql(optionsAt(0), 'gamma')()
+          expect(alone).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
+          return JSON.stringify(alone).includes('not ready')
+        })
       } finally {
         await cluster.heal(0)
       }

@@ -21,8 +21,8 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
   let databases = 0
   beforeAll(async () => {
     cluster = await startGalera(3)
-  }, 120_000)
-  afterAll(() => cluster?.stop(), 30_000)
+  })
+  afterAll(() => cluster?.stop())
 
   const optionsFrom = async (...order: ReadonlyArray<number>): Promise<MysqlOptions> => {
     const database = `faults_${++databases}`
@@ -110,7 +110,7 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
     expect(await soundEvents(alpha)).toHaveLength(80)
     await alpha.close()
     await beta.close()
-  }, 60_000)
+  })
 
   it('leaves a node that answers that it is not ready (1047)', async () => {
     const options = await optionsFrom(0, 1)
@@ -128,7 +128,7 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
       await cluster.nodes[0]?.query('SET GLOBAL wsrep_reject_queries = NONE')
     }
     await store.close()
-  }, 30_000)
+  })
 
   /** Connections that a node has to a database. */
   const connectionsTo = async (index: number, database: string): Promise<number> => {
@@ -173,7 +173,7 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
     expect(events.map(({ stream }) => stream as string).sort()).toEqual([...confirmed].sort())
     await must(store.append(claims(30_000, 3)))
     await store.close()
-  }, 60_000)
+  })
 
   it('keeps lease tables up to date elsewhere while the preferred node is held or not ready', async () => {
     const options = { ...(await optionsFrom(0, 1)), statementTimeoutMs: 1_000 }
@@ -211,7 +211,7 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
     expect(await must(tables.checkpoint('leases'))).toEqual({ alpha: at })
     admin.destroy()
     await tables.close()
-  }, 60_000)
+  })
 
   it('takes a node that was desynced by hand when no other will do, and loses nothing on it', async () => {
     const options = await optionsFrom(0, 1)
@@ -233,7 +233,7 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
       await cluster.nodes[0]?.query('SET GLOBAL wsrep_desync = OFF')
       await cluster.settled(0, 3)
     }
-  }, 30_000)
+  })
 
   it('leaves a node that becomes read-only in the middle (1290), at once, and comes back', async () => {
     const account = `plain_${databases}`
@@ -261,7 +261,7 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
     await backOn(store, 0, options.database)
     await must(store.append(claims(30_000, 3)))
     await store.close()
-  }, 60_000)
+  })
 
   it('is content with the settings that the cluster was started with, and warns of worse ones', async () => {
     const options = await optionsFrom(0)
@@ -292,17 +292,13 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
     const frozen = await appending
     let outcome = frozen
     try {
-      await until(
-        'the rest of the cluster goes on without it',
-        async () => {
-          if (E.isRight(outcome)) return true
-          outcome = await (
-            outcome.left._tag === 'OutcomeUnknown' || E.isLeft(frozen) ? store.settle() : store.append(claims(10, 30))
-          )()
-          return E.isRight(outcome)
-        },
-        30_000,
-      )
+      await until('the rest of the cluster goes on without it', async () => {
+        if (E.isRight(outcome)) return true
+        outcome = await (
+          outcome.left._tag === 'OutcomeUnknown' || E.isLeft(frozen) ? store.settle() : store.append(claims(10, 30))
+        )()
+        return E.isRight(outcome)
+      })
       await cluster.settled(1, 2)
     } finally {
       cluster.nodes[0]?.resume()

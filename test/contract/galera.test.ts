@@ -13,8 +13,8 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
   let databases = 0
   beforeAll(async () => {
     cluster = await startGalera(3)
-  }, 120_000)
-  afterAll(() => cluster?.stop(), 30_000)
+  })
+  afterAll(() => cluster?.stop())
 
   // Every server of a test stands with another node, and readers with yet another: what one commits the next must see.
   eventStoreContract('galera', async (): Promise<LedgerUnderTest> => {

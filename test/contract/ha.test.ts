@@ -28,8 +28,8 @@ describe.skipIf(missing !== undefined)(
     let stage: Stage
     beforeAll(async () => {
       stage = await openStage('galera', SUSPECT_2S)
-    }, 120_000)
-    afterAll(() => stage?.close(), 60_000)
+    })
+    afterAll(() => stage?.close())
 
     const played = galeraScenarios.filter(({ name }) => PLAYED.some((beginning) => name.startsWith(beginning)))
     it('plays all that it names', () => expect(played).toHaveLength(PLAYED.length))

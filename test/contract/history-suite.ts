@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import type { Proposal } from '../../domain/event-store.ts'
 import { isoText as iso } from '../../domain/instant.ts'
 import { BEGIN, macOf, makeRandom, nameOf, portOf } from './audit-events.ts'
@@ -71,10 +71,11 @@ const fieldsOf = (csv: string): ReadonlyArray<Record<string, string>> => {
 
 /** Opens the site before the tests and asks it within this process; `ledger history` as a program is one of them. */
 export const historySuite = (open: () => Promise<AuditSite<unknown>>): (() => AuditSite<unknown>) => {
+  vi.setConfig({ testTimeout: 180_000, hookTimeout: 600_000 }) // there is much to read through
   let site: AuditSite<unknown>
   beforeAll(async () => {
     site = await open()
-  }, 240_000)
+  })
   afterAll(() => site?.stop())
 
   const ask = async (...args: string[]): Promise<string> => {

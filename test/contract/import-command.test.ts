@@ -30,7 +30,7 @@ describe.skipIf(missing !== undefined)(
     let site: AuditSite
     beforeAll(async () => {
       site = await openAuditSite({ seed: 99, addresses: 100, rounds: 5 })
-    }, 120_000)
+    })
     afterAll(() => site?.stop())
 
     const emptyLedger = async (name: string): Promise<string> => {

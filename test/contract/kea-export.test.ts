@@ -86,7 +86,7 @@ describe.skipIf(missing !== undefined)(`going back to Kea${because(missing)}`, (
     port = await freeUdpPort()
     relays = [await Relay.open(4, port), await Relay.open(6, port)]
     story = await playAtLedger()
-  }, 120_000)
+  })
 
   afterAll(async () => {
     for (const relay of relays ?? []) await relay.close()

@@ -61,7 +61,7 @@ describe.skipIf(missing !== undefined)(
       try {
         await kea.start(keaConfig(database))
         const story = await playStory(relays)
-        await until('Kea reclaims what is over', async () => (await isOver()) === 2, 20_000, kea.logs)
+        await until('Kea reclaims what is over', async () => (await isOver()) === 2, undefined, kea.logs)
         return story
       } finally {
         await kea.stop()

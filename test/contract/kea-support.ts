@@ -7,6 +7,7 @@ import { createSocket } from 'node:dgram'
 import type { Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { expect } from 'vitest'
+import { PATIENCE_MS } from '../support/process.ts'
 import { clientDuidOf, hear, say } from '../support/dhcp6.ts'
 import type { Heard, Said } from '../support/dhcp6.ts'
 import { hear4, macOf, say4 } from '../support/dhcp4.ts'
@@ -90,7 +91,7 @@ export class Relay {
         this.#socket.off('message', take)
         settle()
       }
-      const deadline = setTimeout(() => done(() => reject(new Error('the server does not answer'))), 5_000)
+      const deadline = setTimeout(() => done(() => reject(new Error('the server does not answer'))), PATIENCE_MS)
       const take = (answer: Buffer): void => {
         if (transactionOf(answer) === xid) done(() => resolve(answer))
       }

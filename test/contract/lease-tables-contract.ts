@@ -91,7 +91,7 @@ export const leaseTablesContract = (name: string, make: () => Promise<TablesUnde
         expect(statistics).toStrictEqual(counted(rows.values()))
       })
       await fc.assert(property, { numRuns: RUNS })
-    }, 60_000)
+    })
 
     it('shows the same whether events come one by one or coalesced, and in whatever order the logs come', async () => {
       const { tables, under } = await given()
@@ -106,7 +106,7 @@ export const leaseTablesContract = (name: string, make: () => Promise<TablesUnde
         expect(outcomes[2]).toStrictEqual(outcomes[0])
       })
       await fc.assert(property, { numRuns: RUNS })
-    }, 60_000)
+    })
 
     it('lets a batch through once, and says where the checkpoint stands', async () => {
       const { tables } = await given()
@@ -139,7 +139,7 @@ export const leaseTablesContract = (name: string, make: () => Promise<TablesUnde
       expect(new Map([...rows].map(([stream, row]) => [stream, stateOf(row)]))).toStrictEqual(folded(events))
       expect(statistics).toStrictEqual(counted(rows.values()))
       expect(checkpoint).toEqual(Object.fromEntries(logs.map((log) => [log, ofLog(events, log).length])))
-    }, 30_000)
+    })
 
     it('rebuilds beside the live tables and puts the result in their place', async () => {
       const { tables } = await given()

@@ -17,7 +17,7 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? '' :
   let databases = 0
   beforeAll(async () => {
     server = await startMariadb()
-  }, 60_000)
+  })
   afterAll(() => server?.stop())
 
   const newDatabase = async () => {

@@ -26,7 +26,7 @@ describe.skipIf(mysqlMissing !== undefined)(
     let databases = 0
     beforeAll(async () => {
       server = await startMariadb({ settings: { 'innodb-flush-log-at-trx-commit': '0', 'sync-binlog': '0' } })
-    }, 60_000)
+    })
     afterAll(() => server?.stop())
 
     const emptyDatabase = async (): Promise<MysqlOptions> => {
@@ -117,7 +117,7 @@ describe.skipIf(pgMissing !== undefined)(
     let server: TestPostgres
     beforeAll(async () => {
       server = await startPostgres({ settings: { fsync: 'off' } })
-    }, 60_000)
+    })
     afterAll(() => server?.stop())
 
     it.each(TARGETS)('set the %s up from nothing, and change nothing the second time', async (target) => {

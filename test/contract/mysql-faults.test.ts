@@ -25,7 +25,7 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? '' :
   beforeAll(async () => {
     // What a killed process has written is in the page cache; a busy disk need not be waited for here.
     server = await startMariadb({ settings: { 'innodb-flush-log-at-trx-commit': '2' } })
-  }, 60_000)
+  })
   afterAll(() => server?.stop())
 
   const optionsFor = (database: string, port = server.port): MysqlOptions => ({
@@ -172,7 +172,7 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? '' :
         await until('the other server is back', async () => E.isRight(await other.heartbeat('')()))
         expect(await count()).toBe(expected)
       }
-    }, 60_000)
+    })
 
     it('becomes read-only: nothing is written, and writing goes on when it is over', async () => {
       // ledger has the privilege to write all the same, so the servers go by an account that has not.

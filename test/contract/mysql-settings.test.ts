@@ -20,7 +20,7 @@ describe.skipIf(missing !== undefined)(
         startMariadb({ settings: { 'server-id': '2' } }),
       ])
       await (await must(openMysql(options(), 'alpha'))).close()
-    }, 90_000)
+    })
     afterAll(async () => {
       await replica?.stop()
       await primary?.stop()

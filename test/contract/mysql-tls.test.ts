@@ -61,7 +61,7 @@ describe.skipIf(missing !== undefined)(
           await each.query(`GRANT ALL PRIVILEGES ON *.* TO '${account}'@'%'`)
         }
       }
-    }, 90_000)
+    })
     afterAll(async () => {
       await server?.stop()
       await plain?.stop()

@@ -13,7 +13,7 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? '' :
   let databases = 0
   beforeAll(async () => {
     server = await startMariadb()
-  }, 60_000)
+  })
   afterAll(() => server?.stop())
 
   eventStoreContract('mariadb', async (): Promise<LedgerUnderTest> => {

@@ -25,7 +25,7 @@ describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '
   beforeAll(async () => {
     // What a killed process has written is in the page cache; a busy disk need not be waited for here.
     server = await startPostgres({ settings: { fsync: 'off' } })
-  }, 60_000)
+  })
   afterAll(() => server?.stop())
 
   const quick = { connectTimeoutMs: 500, statementTimeoutMs: 500 }
@@ -220,7 +220,7 @@ describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '
       expect(right(await appending).map(({ _tag }) => _tag)).toEqual(['Appended', 'Appended'])
       expect(await count()).toBe(3)
       await patient.close()
-    }, 20_000)
+    })
 
     it('has become read-only: nothing is written, and writing goes on when it is over', async () => {
       await admin.unsafe(`ALTER DATABASE ${database} SET default_transaction_read_only = on`)

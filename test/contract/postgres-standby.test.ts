@@ -24,7 +24,7 @@ describe.skipIf(missing !== undefined)(title, () => {
     stores = []
     primary = await startPostgres()
     standby = await startSynchronousStandby(primary)
-  }, 60_000)
+  })
   afterEach(async () => {
     // A stopped process would make the others wait for it.
     primary.resume()
@@ -32,7 +32,7 @@ describe.skipIf(missing !== undefined)(title, () => {
     for (const store of stores) await store.close()
     await standby.stop()
     await primary.stop()
-  }, 60_000)
+  })
 
   const optionsFor = (...hosts: ReadonlyArray<TestPostgres>): PostgresOptions => ({
     hosts: hosts.map(({ host, port }) => ({ host, port })),
@@ -77,7 +77,7 @@ describe.skipIf(missing !== undefined)(title, () => {
     await until('the standby shows the events', async () => (await eventsOf(reader)).length === 3)
     await reader.close()
     expect(await must(checkPostgresSettings(optionsFor(standby, primary)))).toEqual([])
-  }, 20_000)
+  })
 
   it('goes on by itself after the primary was killed and the standby promoted', async () => {
     const store = await open('alpha', primary, standby)
@@ -124,7 +124,7 @@ describe.skipIf(missing !== undefined)(title, () => {
       await must(store.append(claims(address++, 1)))
       return heard > 0
     })
-  }, 20_000)
+  })
 
   it('does not go back to the old primary when that comes back and accepts writes', async () => {
     const store = await open('alpha', primary, standby)
@@ -150,7 +150,7 @@ describe.skipIf(missing !== undefined)(title, () => {
     await old.end({ timeout: 1 })
     await fresh.end({ timeout: 1 })
     await expectSound(store, 25)
-  }, 20_000)
+  })
 
   it('does not take an event for safe that only the primary has', async () => {
     const store = await open('alpha', primary, standby)
@@ -176,5 +176,5 @@ describe.skipIf(missing !== undefined)(title, () => {
     await standby.promote()
     await until('the new primary is used', async () => E.isRight(await store.heartbeat('')()))
     await expectSound(store, 3)
-  }, 20_000)
+  })
 })

@@ -53,7 +53,7 @@ describe.skipIf(missing !== undefined)(
         await admin.unsafe(`CREATE ROLE ${role} LOGIN SUPERUSER PASSWORD '${PASSWORD}'`)
       }
       await must(migratePostgres(optionsFor({ ca: certificates.ca.text }), 'tables'))
-    }, 60_000)
+    })
     afterAll(async () => {
       await admin?.end({ timeout: 1 })
       await server?.stop()

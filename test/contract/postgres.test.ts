@@ -13,7 +13,7 @@ describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '
   let databases = 0
   beforeAll(async () => {
     server = await startPostgres()
-  }, 60_000)
+  })
   afterAll(() => server?.stop())
 
   eventStoreContract('postgres', async (): Promise<LedgerUnderTest> => {

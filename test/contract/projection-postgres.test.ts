@@ -12,9 +12,10 @@ import { replay } from '../../projections/replay.ts'
 import { verify } from '../../projections/verify.ts'
 import { postgresMissing, startPostgres } from '../support/postgres.ts'
 import type { TestPostgres } from '../support/postgres.ts'
+import { until } from '../support/process.ts'
 import { busySite } from './lease-table-histories.ts'
 import { must } from './proposals.ts'
-import { makeLog, record, until } from './projection-support.ts'
+import { makeLog, record } from './projection-support.ts'
 
 const missing = postgresMissing()
 describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '' : ` (skipped: ${missing})`}`, () => {
@@ -23,7 +24,7 @@ describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '
   const stops: Array<() => Promise<void>> = []
   beforeAll(async () => {
     server = await startPostgres()
-  }, 60_000)
+  })
   afterAll(() => server?.stop())
   afterEach(async () => {
     for (const stop of stops.splice(0).reverse()) await stop()
@@ -81,10 +82,10 @@ describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '
     expect(projector.state._tag).toBe('CatchingUp')
     await server.restart()
     await append(events.slice(900), projector)
-    await until('caught up', isAt(events.length), 20_000)
+    await until('caught up', isAt(events.length))
     await until('live', () => projector.state._tag === 'Live')
     await expectEqual()
-  }, 40_000)
+  })
 
   it('gives a database up that does not answer, and catches up when it does', async () => {
     const { follow, append, isAt, expectEqual } = await given()
@@ -99,9 +100,9 @@ describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '
     } finally {
       server.resume()
     }
-    await until('caught up', isAt(events.length), 20_000)
+    await until('caught up', isAt(events.length))
     await expectEqual()
-  }, 40_000)
+  })
 
   it('does no harm when two project one log', async () => {
     const { follow, append, isAt, expectEqual } = await given()

@@ -13,10 +13,11 @@ import type { Timer } from '../../projections/timer.ts'
 import { Projector } from '../../projections/projector.ts'
 import type { ProjectorOptions } from '../../projections/projector.ts'
 import { replay } from '../../projections/replay.ts'
+import { until } from '../support/process.ts'
 import { busySite, folded, histories } from './lease-table-histories.ts'
 import { counted, shown } from './lease-tables-contract.ts'
 import { must } from './proposals.ts'
-import { makeLog, record, until } from './projection-support.ts'
+import { makeLog, record } from './projection-support.ts'
 
 const QUICK = { gatherMs: 1, surveyMs: 20, retryMinMs: 1, retryMaxMs: 10 }
 
@@ -114,7 +115,7 @@ describe('a projector', () => {
       for (const projector of projectors) await projector.stop()
     })
     await fc.assert(property, { numRuns: 15 })
-  }, 30_000)
+  })
 
   it('lets go of the queue when the tables are away, and reads it back when they return', async () => {
     const { ledger, database } = given()

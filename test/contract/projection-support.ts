@@ -33,12 +33,3 @@ export const makeLog = (): ProjectorLog & { readonly lines: string[] } => {
       void lines.push(`${level} ${message} ${JSON.stringify(fields)}`)
   return { lines, info: write('info'), warn: write('warn'), error: write('error') }
 }
-
-/** Waits until `holds`; rejects after `deadlineMs` with `what`. */
-export const until = async (what: string, holds: () => boolean | Promise<boolean>, deadlineMs = 8_000) => {
-  const end = Date.now() + deadlineMs
-  while (!(await holds())) {
-    if (Date.now() > end) throw new Error(`not within ${deadlineMs} ms: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
-}

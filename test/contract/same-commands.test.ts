@@ -104,7 +104,7 @@ describe.skipIf(missing !== undefined)(
     let kurrent: Awaited<ReturnType<typeof startKurrent>>
     beforeAll(async () => {
       ;[postgres, mariadb, kurrent] = await Promise.all([startPostgres(), startMariadb(), startKurrent()])
-    }, 60_000)
+    })
     afterAll(async () => {
       await postgres?.stop()
       await mariadb?.stop()

@@ -129,7 +129,7 @@ export const spansContract = (name: string, make: () => Promise<SpansUnderTest>)
         }
       })
       await fc.assert(property, { numRuns: RUNS })
-    }, 60_000)
+    })
 
     it('takes an empty name for none', async () => {
       const claim = sampleClaim()
@@ -175,5 +175,5 @@ export const spansContract = (name: string, make: () => Promise<SpansUnderTest>)
       await Promise.all(shares)
       await other.close()
       expect(essence(await stored())).toEqual(essence(spanRowsOf(events)))
-    }, 30_000)
+    })
   })

@@ -18,7 +18,7 @@ describe.skipIf(missing !== undefined)(`spans on MariaDB${missing === undefined 
     server = await startMariadb()
     for (const target of ['ledger', 'tables'] as const) await must(migrateMysql(options(), target))
     admin = await createConnection({ uri: server.url, multipleStatements: true })
-  }, 60_000)
+  })
   afterAll(async () => {
     await admin?.end()
     await server?.stop()

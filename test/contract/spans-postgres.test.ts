@@ -18,7 +18,7 @@ describe.skipIf(missing !== undefined)(`spans on PostgreSQL${missing === undefin
     server = await startPostgres()
     await must(migratePostgres(options(), 'tables'))
     admin = postgres(server.url, { max: 1, onnotice: () => undefined })
-  }, 60_000)
+  })
   afterAll(async () => {
     await admin?.end({ timeout: 1 })
     await server?.stop()

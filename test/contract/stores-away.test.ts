@@ -17,7 +17,7 @@ describe.skipIf(missing !== undefined)(
     let server: TestMariadb
     beforeAll(async () => {
       server = await startMariadb({ settings: { 'innodb-flush-log-at-trx-commit': '2' } })
-    }, 60_000)
+    })
     afterAll(() => server?.stop())
 
     const database = (more: object = {}): object => {
@@ -62,7 +62,7 @@ describe.skipIf(missing !== undefined)(
       expect(Number(row?.['leases'])).toBe(20)
       await projector.stop()
       await stores.close()
-    }, 60_000)
+    })
 
     it('stops at once without its ledger, and with retry-on-startup after as many tries as it may make', async () => {
       await server.kill()
@@ -78,7 +78,7 @@ describe.skipIf(missing !== undefined)(
       const stores = right(await waiting)
       expect(await must(stores.store.append(claims(0, 2)))).toHaveLength(2)
       await stores.close()
-    }, 60_000)
+    })
 
     it('does not try again what waiting does not help', async () => {
       const keys = { 'retry-on-startup': true, password: 'wrong' }

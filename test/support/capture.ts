@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { until } from './process.ts'
+import { PATIENCE_MS, until } from './process.ts'
 import type { Namespace, Lab } from './namespaces.ts'
 
 /** A DHCPv4 message (RFC 2131). Addresses are dotted text; `0.0.0.0` where the field is empty. */
@@ -72,7 +72,7 @@ export const startCapture = async (lab: Lab, namespace: Namespace, device: strin
       .flatMap((frame) => readSeen6(frame) ?? [])
   const wait =
     <S extends { readonly type: string }>(all: () => readonly S[]) =>
-    (what: string, fits: (seen: S) => boolean, from = 0, deadlineMs = 10_000) =>
+    (what: string, fits: (seen: S) => boolean, from = 0, deadlineMs = PATIENCE_MS) =>
       until(
         what,
         () => all().slice(from).find(fits),

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { makeHook } from './hooks.ts'
 import type { Hook, HookEvent } from './hooks.ts'
 import type { Lab, Namespace } from './namespaces.ts'
-import { until } from './process.ts'
+import { PATIENCE_MS, until } from './process.ts'
 import type { Running } from './process.ts'
 
 /** A lease as a client reports it. Times in seconds; addresses dotted. */
@@ -69,7 +69,7 @@ export const makeClient4 = async (options: Client4Options): Promise<Client4> => 
       .events()
       .map(({ reason }) => reason)
       .join(' ')}`
-  const lease = (mark: number, deadlineMs = 20_000) => {
+  const lease = (mark: number, deadlineMs = PATIENCE_MS) => {
     const find = () =>
       driver.hook
         .events()

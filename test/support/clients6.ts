@@ -8,7 +8,7 @@ import { makeDhcpcdCommand } from './clients4.ts'
 import { makeHook } from './hooks.ts'
 import type { Hook, HookEvent } from './hooks.ts'
 import type { Lab, Namespace } from './namespaces.ts'
-import { run, until, which } from './process.ts'
+import { PATIENCE_MS, run, until, which } from './process.ts'
 import type { Running } from './process.ts'
 
 /** What a client asks for. */
@@ -83,7 +83,7 @@ export const makeClient6 = async (options: Client6Options): Promise<Client6> => 
       .map(({ reason }) => reason)
       .join(' ')}`
   const mark = () => driver.hook.events().length
-  const lease = (from: number, deadlineMs = 20_000) => {
+  const lease = (from: number, deadlineMs = PATIENCE_MS) => {
     const find = () =>
       gather(
         driver.hook

@@ -5,7 +5,7 @@ import { createConnection } from 'node:net'
 import { join } from 'node:path'
 import type { TestMariadb } from './mariadb.ts'
 import type { TestPostgres } from './postgres.ts'
-import { must, signalOne, start, which } from './process.ts'
+import { must, PATIENCE_MS, signalOne, start, which } from './process.ts'
 import type { Running } from './process.ts'
 import type { Place, ServerUnderTest } from './server-under-test.ts'
 
@@ -131,7 +131,7 @@ export const askKea = (socket: string, command: string, args?: object): Promise<
   new Promise((resolve, reject) => {
     let answer = ''
     const connection = createConnection(socket)
-    connection.setEncoding('utf8').setTimeout(10_000, () => connection.destroy(new Error(`${command}: no answer`)))
+    connection.setEncoding('utf8').setTimeout(PATIENCE_MS, () => connection.destroy(new Error(`${command}: no answer`)))
     connection.on('data', (text: string) => (answer += text)).on('error', reject)
     connection.on('end', () => resolve(JSON.parse(answer) as KeaAnswer))
     connection.write(JSON.stringify({ command, ...(args === undefined ? {} : { arguments: args }) }))

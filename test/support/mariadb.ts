@@ -10,7 +10,7 @@ import { createConnection } from 'mysql2/promise'
 import type { Connection, RowDataPacket } from 'mysql2/promise'
 import type { Lab, Namespace, Port } from './namespaces.ts'
 import { freePort } from './postgres.ts'
-import { descendants, isRoot, must, signalOne, start, until, which } from './process.ts'
+import { descendants, isRoot, must, PATIENCE_MS, signalOne, start, until, which } from './process.ts'
 import type { Running } from './process.ts'
 
 /** A running MariaDB server, alone or as a node of a cluster. */
@@ -243,7 +243,7 @@ const handle = (site: Site, first: Running, again: () => Promise<Running>): Test
     },
     shutdown: async () => {
       resume()
-      await running.stop('SIGTERM', 30_000)
+      await running.stop()
     },
     stop: async () => {
       resume()
@@ -383,7 +383,7 @@ const prepare = async (sites: readonly Site[]): Promise<void> => {
   await install(first)
   const init = { 'init-file': join(first.folder, 'first.sql'), 'wsrep-new-cluster': 'ON' }
   const server = await boot(first, init)
-  await server.stop('SIGTERM', 30_000)
+  await server.stop()
   for (const site of others) {
     const data = join(site.folder, 'data')
     // The write-set cache belongs to one node; a later one makes its own.
@@ -435,7 +435,7 @@ const makeCluster = ({ sites, nodes, places, removeAll }: ClusterParts): TestGal
     nodes,
     database: at(sites, 0).database,
     sizeSeenBy,
-    settled: async (index, size, deadlineMs = 30_000) => {
+    settled: async (index, size, deadlineMs = PATIENCE_MS) => {
       let seen: ReadonlyMap<string, string> = new Map()
       const ready = async (): Promise<boolean> => {
         seen = await status(index)

@@ -184,7 +184,7 @@ const startCluster = async (
     const command = [...asOwner, join(binaries, 'postgres'), '-D', data, ...set]
     // SIGQUIT is PostgreSQL's immediate shutdown: it takes its children and its shared memory with it.
     const server = await start(dyingWith(command), { cwd: folder, deathSignal: 'QUIT', prefix: options.prefix ?? [] })
-    await server.printed(/ready to accept (read.only )?connections/, 30_000)
+    await server.printed(/ready to accept (read.only )?connections/)
     return server
   }
   try {

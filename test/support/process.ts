@@ -8,6 +8,12 @@ import { spawn } from 'node:child_process'
 import { accessSync, constants, readdirSync, readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
+/**
+ * How long a test waits for something that must come, milliseconds. Much longer than it takes: on a busy machine anything
+ * may take seconds, and only a test that fails waits for so long.
+ */
+export const PATIENCE_MS = 30_000
+
 /** How a finished program ended. `code` is null when a signal ended it. */
 export interface Finished {
   readonly code: number | null
@@ -17,7 +23,7 @@ export interface Finished {
 }
 
 export interface RunOptions {
-  /** Milliseconds after which the program is killed and the run rejected; default 30,000. */
+  /** Milliseconds after which the program is killed and the run rejected; default {@link PATIENCE_MS}. */
   readonly timeoutMs?: number
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
@@ -32,7 +38,7 @@ export const run = (command: readonly string[], options: RunOptions = {}): Promi
     const child = spawn(program, args, { env: { ...process.env, ...options.env }, cwd: options.cwd })
     let stdout = ''
     let stderr = ''
-    const timeoutMs = options.timeoutMs ?? 30_000
+    const timeoutMs = options.timeoutMs ?? PATIENCE_MS
     const timer = setTimeout(() => {
       if (child.pid !== undefined) signalTree(child.pid, 'SIGKILL')
       reject(new Error(`${command.join(' ')}: no end after ${timeoutMs} ms\n${stdout}${stderr}`))
@@ -66,7 +72,7 @@ export const must = async (command: readonly string[], options: RunOptions = {})
 export const until = async <T>(
   what: string,
   probe: () => T | Promise<T>,
-  deadlineMs = 10_000,
+  deadlineMs = PATIENCE_MS,
   explain: () => string = () => '',
 ): Promise<Exclude<T, false | null | undefined>> => {
   const end = performance.now() + deadlineMs
@@ -189,7 +195,7 @@ export const start = async (command: readonly string[], options: StartOptions = 
   })
   await new Promise<void>((resolve, reject) => child.on('spawn', resolve).on('error', reject))
   const pid = child.pid as number
-  const printed = (pattern: RegExp, deadlineMs = 10_000): Promise<RegExpMatchArray> =>
+  const printed = (pattern: RegExp, deadlineMs = PATIENCE_MS): Promise<RegExpMatchArray> =>
     new Promise((resolve, reject) => {
       const settle = (act: () => void) => {
         clearTimeout(timer)
@@ -215,7 +221,7 @@ export const start = async (command: readonly string[], options: StartOptions = 
     await until(`end of the processes ${tree.join(', ')}`, () => tree.every((member) => !isAlive(member)))
     return finished
   }
-  const stop = async (signal: NodeJS.Signals = 'SIGTERM', graceMs = 10_000) => {
+  const stop = async (signal: NodeJS.Signals = 'SIGTERM', graceMs = PATIENCE_MS) => {
     if (ended !== undefined) return ended
     const rest = descendants(pid)
     signalOne(pid, signal)

@@ -62,7 +62,7 @@ export const makeLeaseLedger = (place: Place): ServerUnderTest => {
   ]
   const restart = async () => {
     running = await (place.start ?? start)([process.execPath, mainFile, '-c', file, ...ports])
-    await running.printed(/lease-ledger ready/, 30_000)
+    await running.printed(/lease-ledger ready/)
   }
   const ending = async (how: (server: Running) => Promise<unknown>) => {
     if (running === undefined) return

@@ -7,6 +7,7 @@ import type { Command, Offer } from '../../domain/lease.ts'
 import { lease4Stream } from '../../domain/stream.ts'
 import { checkStream } from '../support/ledger-check.ts'
 import { at, policy, T0, terms } from '../support/lease-spec.ts'
+import { PATIENCE_MS } from '../support/process.ts'
 import { makeServer } from '../support/servers.ts'
 import type { TestServer } from '../support/servers.ts'
 
@@ -24,7 +25,7 @@ const renew = (holder: string, transactionId: number): Command => ({
 const offer = (holder: string): Offer => ({ type: 'Offer', terms: terms(holder), offerLifetimeSec: 10 })
 
 const eventually = async (condition: () => boolean): Promise<void> => {
-  const deadline = performance.now() + 5000
+  const deadline = performance.now() + PATIENCE_MS
   while (!condition()) {
     if (performance.now() > deadline) throw new Error('the condition did not come true in time')
     await new Promise((resolve) => setImmediate(resolve))

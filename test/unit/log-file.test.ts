@@ -113,7 +113,7 @@ describe('a log file', () => {
     const numbers = files.flatMap(numbersIn).sort((a, b) => a - b)
     expect(numbers).toEqual(range(0, 3_000))
     expect(files.length).toBeGreaterThan(10)
-  }, 20_000)
+  })
 })
 
 describe('the log of the service', () => {
