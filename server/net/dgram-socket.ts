@@ -3,11 +3,14 @@ import type { Socket, SocketOptions } from 'node:dgram'
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type { Instant } from '../../domain/instant.ts'
+import { openBulk } from './bulk.ts'
+import type { Bulk, Refused } from './bulk.ts'
 import { linux, littleEndian } from './native.ts'
 import type { Native } from './native.ts'
+import { peers4, peers6 } from './peer-address.ts'
 import { makeCounters } from './socket.ts'
 import type { DatagramHandler, DatagramSocket, Endpoint, LocalEndpoint, SocketCounters } from './socket.ts'
-import { errorName, socketError } from './socket-error.ts'
+import { describeCode, errorName, socketError } from './socket-error.ts'
 import type { Attempt, SocketError } from './socket-error.ts'
 
 /** What a native socket is to have before it is bound. */
@@ -30,6 +33,7 @@ export interface PlainPlan {
 
 /** A bound `dgram` socket, with its file descriptor when it was made by native calls. */
 export interface BoundSocket {
+  readonly family: 4 | 6
   readonly socket: Socket
   readonly fd?: number
 }
@@ -58,7 +62,7 @@ export const adoptDescriptor = async (
   }
   // libuv sets SO_REUSEADDR on every descriptor it adopts, which would let a second server take the port after us.
   if (!reuseAddress) native.setOption(fd, linux.SOL_SOCKET, linux.SO_REUSEADDR, 0)
-  return E.right({ socket: bound.right, fd })
+  return E.right({ family: attempt.family, socket: bound.right, fd })
 }
 
 /** Makes a socket with native calls, bound to the attempt's interface, and hands it to `dgram`. */
@@ -103,7 +107,7 @@ export const bindPlain = async (plan: PlainPlan): Promise<Either<SocketError, Bo
   const bound = await bindDgram(socket, { address: attempt.address, port: attempt.port, exclusive: true }, attempt)
   if (E.isLeft(bound)) return bound
   if (attempt.family === 4) socket.setBroadcast(true)
-  return E.right({ socket })
+  return E.right({ family: attempt.family, socket })
 }
 
 /** Addresses are always numeric here, so the resolver that `dgram` would ask for each datagram is left out. */
@@ -157,13 +161,36 @@ export const wrapSocket = (
   const onSent = (error: Error | null): void => {
     if (error !== null) sendFailed(error)
   }
-  socket.on('message', (bytes, from) => {
+  const sendAlone = (bytes: Uint8Array, to: Endpoint): boolean => {
+    try {
+      socket.send(bytes, to.port, to.address, onSent)
+      return true
+    } catch (error) {
+      // A closed socket or an impossible port: Node throws these.
+      sendFailed(error as Error)
+      return false
+    }
+  }
+  const bulk = openBulkAt(bound, options, (error, bytes, to) => {
+    // Where the kernel has no room just now, Node waits until it has.
+    if (error === NO_ROOM) sendAlone(bytes, to)
+    else sendFailed(new Error(describeCode(errorName(error))))
+  })
+  const take = (bytes: Uint8Array, from: Endpoint): void => {
     if (handler === undefined) {
       counters.unheard++
       return
     }
     counters.received++
     handler(bytes, from, now())
+  }
+  socket.on('message', (bytes, from) => {
+    take(bytes, from)
+    const failed = bulk?.drain(take) ?? 0
+    if (failed < 0 && failed !== NOTHING_THERE) {
+      counters.receiveErrors++
+      counters.lastError = describeCode(errorName(failed))
+    }
   })
   socket.on('error', (error) => {
     counters.receiveErrors++
@@ -180,21 +207,32 @@ export const wrapSocket = (
       handler = next
     },
     send: (bytes: Uint8Array, to: Endpoint): void => {
-      try {
-        socket.send(bytes, to.port, to.address, onSent)
-        counters.sent++
-      } catch (error) {
-        // A closed socket or an impossible port: Node throws these.
-        sendFailed(error as Error)
-      }
+      const inBulk = closing === undefined && bulk?.send(bytes, to) === true
+      if (inBulk || sendAlone(bytes, to)) counters.sent++
     },
     kernelDrops: () =>
       native === undefined || fd === undefined || closing !== undefined ? undefined : readDrops(native, fd),
     close: () => {
+      bulk?.flush()
       closing ??= new Promise((resolve) => socket.close(() => resolve()))
       return closing
     },
   }
+}
+
+/** EAGAIN, which is EWOULDBLOCK, as native calls return it. */
+const NO_ROOM = -11
+const NOTHING_THERE = NO_ROOM
+
+/** Sockets that only Node knows have none, nor have those of IPv6 on all interfaces: their link-local ends need zones. */
+const openBulkAt = (
+  { fd, family }: BoundSocket,
+  { native, interfaceName }: { readonly native?: Native | undefined; readonly interfaceName?: string | undefined },
+  refused: Refused,
+): Bulk | undefined => {
+  if (native === undefined || fd === undefined) return undefined
+  if (family === 4) return openBulk(native, fd, peers4(), refused)
+  return interfaceName === undefined ? undefined : openBulk(native, fd, peers6(interfaceName), refused)
 }
 
 /** SO_MEMINFO fills nine 32-bit numbers; the last counts the drops (SK_MEMINFO_DROPS). */

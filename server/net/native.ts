@@ -2,6 +2,8 @@ import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import { createRequire } from 'node:module'
 import { endianness } from 'node:os'
+import { canBatch } from './message-batch.ts'
+import type { FixedMemory } from './message-batch.ts'
 
 /**
  * The few system calls that Node does not offer. Results below zero are `-errno`, as the kernel itself returns them.
@@ -18,6 +20,14 @@ export interface Native {
   /** sendto(2) of the first `length` octets of `bytes`; never waits. Returns the octets sent. */
   readonly sendTo: (fd: number, bytes: Uint8Array, length: number, address: Uint8Array) => number
   readonly close: (fd: number) => number
+  /** Whether `receiveMany` and `sendMany` can be used on this machine. */
+  readonly canBatch: boolean
+  /** Memory for good: it is never given back. */
+  readonly allocate: (octets: number) => FixedMemory
+  /** recvmmsg(2) into up to `count` struct mmsghdr at `headers`; never waits. Returns the messages received. */
+  readonly receiveMany: (fd: number, headers: bigint, count: number) => number
+  /** sendmmsg(2) of `count` struct mmsghdr at `headers`; never waits. Returns the messages sent. */
+  readonly sendMany: (fd: number, headers: bigint, count: number) => number
 }
 
 /** The native calls, or a clause that says why they cannot be had. */
@@ -79,6 +89,8 @@ const bindCalls = (koffi: Koffi): Native => {
   const getsockopt = libc.func('int getsockopt(int, int, int, void *, void *)')
   const sendto = libc.func('intptr_t sendto(int, const void *, size_t, int, const void *, uint32_t)')
   const close = libc.func('int close(int)')
+  const recvmmsg = libc.func('int recvmmsg(int, void *, uint32_t, int, void *)')
+  const sendmmsg = libc.func('int sendmmsg(int, void *, uint32_t, int)')
   const orErrno = (result: number): number => (result < 0 ? -koffi.errno() : result)
   const int = (value: number): Uint8Array => new Uint8Array(new Int32Array([value]).buffer)
   return {
@@ -97,5 +109,12 @@ const bindCalls = (koffi: Koffi): Native => {
     sendTo: (fd, bytes, length, address) =>
       orErrno(Number(sendto(fd, bytes, length, MSG_DONTWAIT, address, address.length))),
     close: (fd) => orErrno(close(fd)),
+    canBatch: canBatch(koffi.sizeof('void *')),
+    allocate: (octets) => {
+      const address = koffi.alloc('uint8_t', octets) as bigint
+      return { address, octets: koffi.view(address, octets) }
+    },
+    receiveMany: (fd, headers, count) => orErrno(recvmmsg(fd, headers, count, MSG_DONTWAIT, null)),
+    sendMany: (fd, headers, count) => orErrno(sendmmsg(fd, headers, count, MSG_DONTWAIT)),
   }
 }

@@ -1,14 +1,13 @@
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import * as O from 'fp-ts/lib/Option.js'
-import { readFileSync } from 'node:fs'
-import { parseIp4 } from '../../domain/address.ts'
-import type { Ip4 } from '../../domain/address.ts'
+import { ip4Bytes, parseIp4 } from '../../domain/address.ts'
 import { bindNative, bindPlain, wrapSocket } from './dgram-socket.ts'
 import type { NativePlan } from './dgram-socket.ts'
 import { findInterface } from './interfaces.ts'
-import { linux, littleEndian, loadNative } from './native.ts'
+import { loadNative } from './native.ts'
 import type { NativeResult } from './native.ts'
+import { socketAddress } from './peer-address.ts'
 import { RECEIVE_BUFFER_BYTES } from './socket.ts'
 import type { DatagramSocket, OpenOptions, Opening } from './socket.ts'
 import type { SocketError } from './socket-error.ts'
@@ -42,14 +41,14 @@ export const openUdp4 =
     const planned = planUdp4(options)
     if (E.isLeft(planned)) return planned
     const plan = planned.right
-    if (E.isRight(native) && (interfaceName !== undefined || plan.receiveBufferBytes > systemReceiveBufferMax())) {
+    if (E.isRight(native)) {
       const bound = await bindNative(native.right, plan)
       if (E.isLeft(bound)) return bound
       return E.right(wrapSocket(bound.right, { interfaceName, now, native: native.right }))
     }
     const bound = await bindPlain(plan)
     if (E.isLeft(bound)) return bound
-    return E.right(wrapSocket(bound.right, { now, notice: unboundNotice(interfaceName, native) }))
+    return E.right(wrapSocket(bound.right, { now, notice: unboundNotice(interfaceName, native.left) }))
   }
 
 /** What {@link openUdp4} binds; the same errors. */
@@ -63,32 +62,13 @@ export const planUdp4 = (options: Udp4Options): Either<SocketError, NativePlan> 
   if (O.isNone(parsed)) return E.left({ _tag: 'NoSuchAddress', message: `${address} is not an IPv4 address` })
   return E.right({
     attempt: { family: 4, address, port, interfaceName },
-    socketAddress: socketAddress4(parsed.value, port),
+    socketAddress: socketAddress(4, ip4Bytes(parsed.value), port),
     reuseAddress: options.reuseAddress ?? false,
     receiveBufferBytes: options.receiveBufferBytes ?? RECEIVE_BUFFER_BYTES,
   })
 }
 
-const unboundNotice = (interfaceName: string | undefined, native: NativeResult): string | undefined =>
-  interfaceName === undefined || E.isRight(native)
+const unboundNotice = (interfaceName: string | undefined, why: string): string | undefined =>
+  interfaceName === undefined
     ? undefined
-    : `the socket for ${interfaceName} listens on all interfaces: native socket calls are missing, ${native.left}`
-
-/** The largest receive buffer the system grants without privilege, octets; infinite where it is not known. */
-export const systemReceiveBufferMax = (): number => {
-  try {
-    return Number(readFileSync('/proc/sys/net/core/rmem_max', 'utf8'))
-  } catch {
-    return Infinity
-  }
-}
-
-/** struct sockaddr_in: family in machine order, port and address in network order, 8 octets of padding. */
-const socketAddress4 = (address: Ip4, port: number): Uint8Array => {
-  const bytes = new Uint8Array(16)
-  const view = new DataView(bytes.buffer)
-  view.setUint16(0, linux.AF_INET, littleEndian)
-  view.setUint16(2, port)
-  view.setUint32(4, address)
-  return bytes
-}
+    : `the socket for ${interfaceName} listens on all interfaces: native socket calls are missing, ${why}`

@@ -7,13 +7,13 @@ import { bindNative, bindPlain, wrapSocket } from './dgram-socket.ts'
 import type { BoundSocket, NativePlan } from './dgram-socket.ts'
 import { findInterface, linkLocalAddress } from './interfaces.ts'
 import type { NetworkInterface } from './interfaces.ts'
-import { linux, littleEndian, loadNative } from './native.ts'
+import { littleEndian, loadNative } from './native.ts'
 import type { NativeResult } from './native.ts'
+import { socketAddress } from './peer-address.ts'
 import { RECEIVE_BUFFER_BYTES } from './socket.ts'
 import type { DatagramSocket, OpenOptions, Opening } from './socket.ts'
 import { describeCode } from './socket-error.ts'
 import type { Attempt, SocketError } from './socket-error.ts'
-import { systemReceiveBufferMax } from './udp4.ts'
 
 /** A bound IPv6 socket. Link-local addresses may be sent to with or without `%interface` when it is on an interface. */
 export type Socket6 = DatagramSocket
@@ -54,8 +54,7 @@ const openOnAddress = async (options: Udp6Options, native: NativeResult): Promis
   const { address = '::', now } = options
   if (!isIPv6(address)) return E.left({ _tag: 'NoSuchAddress', message: `${address} is not an IPv6 address` })
   const plan = planFor(options, address)
-  // A native socket is worth it only for a larger buffer than the system grants.
-  if (E.isRight(native) && plan.receiveBufferBytes > systemReceiveBufferMax()) {
+  if (E.isRight(native)) {
     const bound = await bindNative(native.right, plan)
     if (E.isLeft(bound)) return bound
     return E.right(wrapSocket(bound.right, { now, native: native.right }))
@@ -159,22 +158,12 @@ const joinGroup = (bound: BoundSocket, group: string, attempt: Attempt): Either<
 
 const planFor = (options: Udp6Options, address: string, interfaceName?: string): NativePlan => ({
   attempt: { family: 6, address, port: options.port, interfaceName },
-  socketAddress: socketAddress6(address, options.port),
+  socketAddress: socketAddress(6, addressBytes(address), options.port),
   reuseAddress: options.reuseAddress ?? false,
   receiveBufferBytes: options.receiveBufferBytes ?? RECEIVE_BUFFER_BYTES,
 })
 
 const addressBytes = (address: string): Uint8Array => ip6Bytes(O.getOrElse(() => 0n)(parseIp6(address)))
-
-/** struct sockaddr_in6: family in machine order, port and address in network order, flow and scope zero. */
-const socketAddress6 = (address: string, port: number): Uint8Array => {
-  const bytes = new Uint8Array(28)
-  const view = new DataView(bytes.buffer)
-  view.setUint16(0, linux.AF_INET6, littleEndian)
-  view.setUint16(2, port)
-  bytes.set(addressBytes(address), 8)
-  return bytes
-}
 
 /** struct ipv6_mreq: the group, and the index of the interface in machine order. */
 const membership6 = (group: string, interfaceIndex: number): Uint8Array => {

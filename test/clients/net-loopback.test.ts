@@ -131,6 +131,31 @@ describe('sockets on loopback', () => {
     expect((await open(openUdp6({ ...six, port }))).local.port).toBe(port)
   })
 
+  it.each([
+    { how: 'in bulk', native: loadNative() },
+    { how: 'one by one without native calls', native: noNative },
+  ])('take a burst and answer each of it, of any length, $how', async ({ native }) => {
+    const server = await open(openUdp4(four, native))
+    const client = await open(openUdp4(four, native))
+    // 60 fit the smallest receive buffer that a system grants; long ones are more than one page, or a fragment.
+    const sent = Array.from({ length: 60 }, (_, n) =>
+      Buffer.alloc([300, 0, 1, 2_048, 2_049, 9_000][n % 6] as number, n),
+    )
+    server.onDatagram((bytes, from) => server.send(bytes, from))
+    const kept: Uint8Array[] = []
+    const all = new Promise<void>((resolve) =>
+      client.onDatagram((bytes) => {
+        if (kept.push(bytes) === sent.length) resolve()
+      }),
+    )
+    for (const bytes of sent) client.send(bytes, server.local)
+    await all
+    const sorted = (datagrams: ReadonlyArray<Uint8Array>) =>
+      datagrams.map((bytes) => Buffer.from(bytes).toString('hex')).sort()
+    expect(sorted(kept)).toEqual(sorted(sent))
+    expect(server.counters).toMatchObject({ received: sent.length, sent: sent.length, sendErrors: 0, receiveErrors: 0 })
+  })
+
   it('count an impossible destination and go on', async () => {
     const socket = await open(openUdp4(four))
     socket.send(Buffer.from('x'), { address: '127.0.0.1', port: 70_000 })

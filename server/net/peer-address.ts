@@ -1,0 +1,112 @@
+/** The other end of a datagram: as text, and as the kernel has it (struct sockaddr_in, struct sockaddr_in6). */
+import * as O from 'fp-ts/lib/Option.js'
+import { ip4Text, ip6Bytes, ip6Text, parseIp4, parseIp6 } from '../../domain/address.ts'
+import type { Ip4 } from '../../domain/address.ts'
+import { linux, littleEndian } from './native.ts'
+import type { Endpoint } from './socket.ts'
+
+const ADDRESS4_AT = 4
+const ADDRESS6_AT = 8
+const PORT_AT = 2
+const OCTETS = { 4: 16, 6: 28 } as const
+
+/** Family in machine order, port and address in network order; flow and scope of IPv6 are zero. */
+export const socketAddress = (family: 4 | 6, address: Uint8Array, port: number): Uint8Array => {
+  const bytes = new Uint8Array(OCTETS[family])
+  const view = new DataView(bytes.buffer)
+  view.setUint16(0, family === 4 ? linux.AF_INET : linux.AF_INET6, littleEndian)
+  view.setUint16(PORT_AT, port)
+  bytes.set(address, family === 4 ? ADDRESS4_AT : ADDRESS6_AT)
+  return bytes
+}
+
+/** Reads and writes the addresses of those that one socket talks with. */
+export interface PeerAddresses {
+  /** Length of each address, octets. */
+  readonly octets: number
+  /** The end at `at`. */
+  readonly read: (view: DataView, at: number) => Endpoint
+  /** The end as octets, which the next call overwrites; undefined when it is none: Node says why. */
+  readonly write: (to: Endpoint) => Uint8Array | undefined
+}
+
+/** Addresses that are kept as text and as octets; relays are few, and clients repeat. */
+const KEPT_MAX = 4_096
+
+const remembered = <K, V>(make: (key: K) => V): ((key: K) => V) => {
+  const kept = new Map<K, V>()
+  return (key) => {
+    const known = kept.get(key)
+    if (known !== undefined) return known
+    if (kept.size >= KEPT_MAX) kept.clear()
+    const made = make(key)
+    kept.set(key, made)
+    return made
+  }
+}
+
+/** IPv4. */
+export const peers4 = (): PeerAddresses => {
+  const textOf = remembered((address: Ip4) => ip4Text(address))
+  const numberOf = remembered((text: string) => O.toUndefined(parseIp4(text)) ?? -1)
+  const name = socketAddress(4, new Uint8Array(4), 0)
+  const written = new DataView(name.buffer)
+  return {
+    octets: OCTETS[4],
+    read: (view, at) => ({ address: textOf(view.getUint32(at + ADDRESS4_AT)), port: view.getUint16(at + PORT_AT) }),
+    write: ({ address, port }) => {
+      const number = numberOf(address)
+      if (number < 0 || !isPort(port)) return undefined
+      written.setUint16(PORT_AT, port)
+      written.setUint32(ADDRESS4_AT, number)
+      return name
+    },
+  }
+}
+
+/**
+ * IPv6 on one interface: link-local addresses are read with the zone `%interfaceName`, as Node gives them, and written
+ * with or without one, since the socket is bound to its interface.
+ */
+export const peers6 = (interfaceName: string): PeerAddresses => {
+  const bytesOf = remembered((text: string) => {
+    const parsed = parseIp6(text.split('%', 1)[0] as string)
+    return O.isSome(parsed) ? ip6Bytes(parsed.value) : NO_ADDRESS
+  })
+  const name = socketAddress(6, new Uint8Array(16), 0)
+  const written = new DataView(name.buffer)
+  // Most datagrams come from where the one before came from; four numbers are sooner compared than made a text.
+  const last = new Uint32Array(4)
+  let lastText = '::'
+  return {
+    octets: OCTETS[6],
+    read: (view, at) => {
+      let same = true
+      for (let i = 0; i < 4; i++) {
+        const word = view.getUint32(at + ADDRESS6_AT + 4 * i)
+        if (word !== last[i]) same = false
+        last[i] = word
+      }
+      if (!same) {
+        const high = view.getBigUint64(at + ADDRESS6_AT)
+        const text = ip6Text((high << 64n) | view.getBigUint64(at + ADDRESS6_AT + 8))
+        lastText = high >> 54n === LINK_LOCAL ? `${text}%${interfaceName}` : text
+      }
+      return { address: lastText, port: view.getUint16(at + PORT_AT) }
+    },
+    write: ({ address, port }) => {
+      const bytes = bytesOf(address)
+      if (bytes === NO_ADDRESS || !isPort(port)) return undefined
+      written.setUint16(PORT_AT, port)
+      name.set(bytes, ADDRESS6_AT)
+      return name
+    },
+  }
+}
+
+const isPort = (port: number): boolean => port > 0 && port <= 0xffff
+
+const NO_ADDRESS = new Uint8Array(0)
+
+/** The first ten bits of fe80::/10 (RFC 4291 §2.5.6). */
+const LINK_LOCAL = 0xfe80n >> 6n
