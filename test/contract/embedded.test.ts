@@ -14,8 +14,8 @@ import { openPostgres, openPostgresReader } from '../../adapters/postgres/open.t
 import { START } from '../../domain/event-store.ts'
 import { isAlive, isRoot, must as mustRun, signalOne, start, until, which } from '../support/process.ts'
 import { eventStoreContract } from './event-store-contract.ts'
-import { settled } from './event-store-faults.ts'
 import { claims, must, right } from './proposals.ts'
+import { settled } from './settling.ts'
 
 const programs = await findPrograms()
 const missing = programs._tag === 'Left' ? programs.left : undefined

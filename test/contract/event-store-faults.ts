@@ -3,21 +3,21 @@
  * stores that are reached over a connection. See event-store-contract.ts for the rest.
  */
 import * as E from 'fp-ts/lib/Either.js'
-import type { ReadonlyNonEmptyArray } from 'fp-ts/lib/ReadonlyNonEmptyArray.js'
 import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { NO_STREAM, START } from '../../domain/event-store.ts'
-import type { EventStore, LogName, LogTaken, Outcome, ReadError, Stored } from '../../domain/event-store.ts'
-import { checkLink, GENESIS } from '../../adapters/chain.ts'
+import type { EventStore, LogName, LogTaken, ReadError, Stored } from '../../domain/event-store.ts'
 import { until } from '../support/process.ts'
 import { batchOf, claim, claims, must, streamAt } from './proposals.ts'
+import { carriedOut, settled } from './settling.ts'
+import { expectSoundLogs } from './sound-logs.ts'
 import { startProxy } from './proxy.ts'
 import type { Proxy, Upstream } from './proxy.ts'
 
 /** A ledger of its own for one test, reached over TCP. */
 export interface RemoteLedger {
   readonly upstream: Upstream
-  /** Opens the ledger at a port of 127.0.0.1, or directly. Timeouts of at most 500 ms, so that tests are quick. */
+  /** Opens the ledger at a port of 127.0.0.1, or directly. At a port with limits of a second at most, which are run into. */
   readonly open: (log: LogName, port?: number) => TaskEither<ReadError | LogTaken, EventStore>
   readonly dispose: () => Promise<void>
 }
@@ -30,19 +30,6 @@ const expectLost = (result: E.Either<{ readonly _tag: string }, unknown>): void 
   expect(result).toMatchObject({ _tag: 'Left', left: { _tag: 'OutcomeUnknown' } })
 }
 
-/** Settles as a server would: again and again until there is an answer. */
-export const settled = async (store: EventStore): Promise<ReadonlyNonEmptyArray<Outcome>> => {
-  let why = ''
-  const settling = async (): Promise<ReadonlyNonEmptyArray<Outcome> | undefined> => {
-    const result = await store.settle()()
-    if (E.isRight(result)) return result.right
-    why = JSON.stringify(result.left)
-    if (result.left._tag !== 'StoreUnavailable' && result.left._tag !== 'OutcomeUnknown') throw new Error(why)
-    return undefined
-  }
-  return until('the batch is settled', settling, undefined, () => why)
-}
-
 const eventsOf = async (store: EventStore): Promise<ReadonlyArray<Stored>> =>
   (await must(store.readAfter(START, 10_000))).events
 
@@ -50,14 +37,7 @@ const eventsOf = async (store: EventStore): Promise<ReadonlyArray<Stored>> =>
 const expectStreams = async (store: EventStore, streams: ReadonlyArray<string>): Promise<void> => {
   const events = await eventsOf(store)
   expect(events.map(({ stream }) => stream).sort()).toEqual([...streams].sort())
-  for (const [, log] of Map.groupBy(events, (event) => event.log)) {
-    let previous = GENESIS
-    log.forEach((event, index) => {
-      expect(event.seq).toBe(index + 1)
-      expect(checkLink(previous, event)).toBe(true)
-      previous = event.hash
-    })
-  }
+  expectSoundLogs(events)
 }
 
 /** Runs the faults against a kind of store; one of `connections` has no others that could be dead beside a lost one. */
@@ -155,7 +135,8 @@ export const eventStoreFaults = (
       await must(store.append(claims(10, 1)))
     })
 
-    it.runIf(connections === 'several')('makes the connections beside a lost one anew, which may be dead too', async () => {
+    const onlyWithSeveral = connections === 'several' ? it : () => undefined
+    onlyWithSeveral('makes the connections beside a lost one anew, which may be dead too', async () => {
       await must(store.readAfter(START, 10))
       await must(store.readLatest([streamAt(0)]))
       const mute = proxy.mute()
@@ -178,14 +159,14 @@ export const eventStoreFaults = (
       const unknown = E.isLeft(first) && first.left._tag === 'OutcomeUnknown'
       const second = await (unknown ? store.settle() : store.append(batchOf(marked)))()
       expect(second).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
-      expect(performance.now() - before).toBeLessThan(3_000)
+      expect(performance.now() - before).toBeLessThan(20_000)
       expect(await store.readAfter(START, 10)()).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
       expect(await store.heartbeat('')()).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
       await proxy.admit()
-      if (unknown) await settled(store)
-      else await must(store.append(batchOf(marked)))
-      await must(store.heartbeat(''))
-      await expectStreams(store, [0, 1].map(streamAt))
+      await (unknown ? settled(store) : carriedOut(store, batchOf(marked), second))
+      await until('the heart beats again', async () => E.isRight(await store.heartbeat('')()))
+      await until('pages are read again', async () => E.isRight(await store.readAfter(START, 10)()))
+      await expectStreams(other, [0, 1].map(streamAt))
     })
 
     it('keeps an unknown outcome until the store is back', async () => {

@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as E from 'fp-ts/lib/Either.js'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { checkLink, GENESIS } from '../../adapters/chain.ts'
 import { thisProcess } from '../../adapters/identity.ts'
 import { openEventStore, openEventStoreReader } from '../../adapters/eventstore/open.ts'
 import { connectionStringOf } from '../../adapters/eventstore/options.ts'
@@ -16,22 +15,25 @@ import { makeDatabase } from '../support/kurrent/database.ts'
 import type { Expected } from '../support/kurrent/database.ts'
 import { startKurrent } from '../support/kurrent/server.ts'
 import type { Arrived, KurrentOptions, Mishap, TestKurrent } from '../support/kurrent/server.ts'
-import { must as run } from '../support/process.ts'
-import { eventStoreFaults, settled } from './event-store-faults.ts'
+import { must as run, until } from '../support/process.ts'
+import { eventStoreFaults } from './event-store-faults.ts'
 import type { RemoteLedger } from './event-store-faults.ts'
-import { batchOf, claim, claims, must, right, streamAt } from './proposals.ts'
+import { batchOf, claim, claims, must, streamAt } from './proposals.ts'
+import { carriedOut, settled } from './settling.ts'
+import { expectSoundLogs } from './sound-logs.ts'
 
-const quick = { connectTimeoutMs: 500, callTimeoutMs: 500 }
-const optionsAt = (port: number): EventStoreOptions => ({
+const quick = { connectTimeoutMs: 1_000, callTimeoutMs: 1_000 }
+const patient = { connectTimeoutMs: 30_000, callTimeoutMs: 30_000 }
+const optionsAt = (port: number, limits = quick): EventStoreOptions => ({
   connectionString: `kurrentdb://127.0.0.1:${port}?tls=false`,
-  ...quick,
+  ...limits,
 })
 
 const onDouble = async (): Promise<RemoteLedger> => {
   const node = await startKurrent()
   return {
     upstream: { host: node.host, port: node.port },
-    open: (log, port = node.port) => openEventStore(optionsAt(port), log),
+    open: (log, port) => openEventStore(port === undefined ? optionsAt(node.port, patient) : optionsAt(port), log),
     dispose: node.stop,
   }
 }
@@ -89,12 +91,7 @@ describe('eventstore (test double of the wire protocol)', () => {
   const expectLog = async (store: EventStore, streams: ReadonlyArray<string>): Promise<void> => {
     const events: ReadonlyArray<Stored> = (await must(store.readAfter(START, 10_000))).events
     expect(events.map(({ stream }) => stream)).toEqual(streams)
-    let previous = GENESIS
-    events.forEach((event, index) => {
-      expect(event.seq).toBe(index + 1)
-      expect(checkLink(previous, event)).toBe(true)
-      previous = event.hash
-    })
+    expectSoundLogs(events)
   }
 
   describe('between the two steps of an append', () => {
@@ -129,7 +126,7 @@ describe('eventstore (test double of the wire protocol)', () => {
       const second = await open(node)
       await must(second.append(claims(20, 1)))
       release()
-      await vi.waitFor(() => expect(node.database.last(streamAt(11))).toBe(0))
+      await until('they have arrived', () => node.database.last(streamAt(11)) === 0)
       await must(second.heartbeat(''))
       await expectLog(second, [0, 20].map(streamAt))
       later(16_000)
@@ -273,19 +270,16 @@ describe('eventstore (test double of the wire protocol)', () => {
       await must(store.append(claims(0, 3)))
       // A new leader: the old one sends its clients there.
       leader = 1
-      await vi.waitFor(async () => {
-        const appended = await store.append(claims(10, 2))()
-        if (E.isLeft(appended) && appended.left._tag === 'OutcomeUnknown') await settled(store)
-        else right(appended)
-      })
+      await carriedOut(store, claims(10, 2), await store.append(claims(10, 2))())
       // And one that is gone.
       away.add(1)
       leader = 2
       await nodes[1]?.away()
-      const lost = await store.append(claims(20, 2))()
-      if (E.isLeft(lost) && lost.left._tag === 'OutcomeUnknown') await settled(store)
-      else if (E.isLeft(lost)) await vi.waitFor(async () => right(await store.append(claims(20, 2))()), 5_000)
-      await vi.waitFor(async () => expect(await must(store.heads())).toEqual({ alpha: 7 }), 5_000)
+      await carriedOut(store, claims(20, 2), await store.append(claims(20, 2))())
+      await until('all is there, once', async () => {
+        const heads = await store.heads()()
+        return E.isRight(heads) && heads.right['alpha'] === 7
+      })
     })
   })
 

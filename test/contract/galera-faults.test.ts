@@ -2,7 +2,6 @@
 import { createConnection } from 'mysql2/promise'
 import * as E from 'fp-ts/lib/Either.js'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { checkLink, GENESIS } from '../../adapters/chain.ts'
 import { migrateMysql } from '../../adapters/mysql/migration.ts'
 import { openMysql } from '../../adapters/mysql/open.ts'
 import { openMysqlTables } from '../../projections/mysql/open.ts'
@@ -14,6 +13,7 @@ import { galeraMissing, startGalera } from '../support/mariadb.ts'
 import type { TestGalera, TestMariadb } from '../support/mariadb.ts'
 import { until } from '../support/process.ts'
 import { batchOf, claim, claims, must, streamAt } from './proposals.ts'
+import { expectSoundLogs } from './sound-logs.ts'
 
 const missing = galeraMissing()
 describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : ` (skipped: ${missing})`}`, () => {
@@ -53,16 +53,14 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
     return confirmed
   }
 
+  const hasAppended = async (store: EventStore): Promise<boolean> => {
+    const heads = await store.heads()()
+    return E.isRight(heads) && (heads.right['alpha'] ?? 0) > 20
+  }
+
   const soundEvents = async (store: EventStore): Promise<ReadonlyArray<Stored>> => {
     const { events } = await must(store.readAfter(START, 100_000))
-    for (const [, log] of Map.groupBy(events, (event) => event.log)) {
-      let previous = GENESIS
-      log.forEach((event, index) => {
-        expect(event.seq).toBe(index + 1)
-        expect(checkLink(previous, event)).toBe(true)
-        previous = event.hash
-      })
-    }
+    expectSoundLogs(events)
     return events
   }
 
@@ -85,13 +83,7 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
     await cluster.settled(0, 3)
     const { pid } = cluster.nodes[0] as TestMariadb
     expect(pid()).toBeGreaterThan(0)
-    await until('alpha stands with its preferred node again', async () => {
-      await must(alpha.heartbeat(''))
-      const [row] = await (cluster.nodes[0] as TestMariadb).query(
-        `SELECT count(*) AS connections FROM information_schema.processlist WHERE db = '${options.database}'`,
-      )
-      return Number(row?.connections) > 0
-    })
+    await backOn(alpha, 0, options.database)
     await must(alpha.append(claims(30_000, 5)))
     expect((await soundEvents(beta)).length).toBe(confirmed.length + 5)
     await alpha.close()
@@ -140,28 +132,27 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
 
   const backOn = (store: EventStore, index: number, database: string) =>
     until(`it stands with node ${index} again`, async () => {
-      await must(store.heartbeat(''))
+      if (E.isLeft(await store.heartbeat('')())) return false
       return (await connectionsTo(index, database)) > 0
     })
 
   it('leaves a node whose writes stand still while a backup or a transfer holds it, and comes back', async () => {
-    const options = { ...(await optionsFrom(0, 1, 2)), statementTimeoutMs: 700 }
+    const options = { ...(await optionsFrom(0, 1, 2)), statementTimeoutMs: 1_000 }
     const store = await must(openMysql(options, 'alpha'))
     const admin = await createConnection({
       socketPath: cluster.nodes[0]?.socketPath ?? '',
       user: 'ledger',
       password: 'ledger',
     })
-    const held = { since: 0, at: 0 }
-    const appending = appendUntil(store, 0, () => held.at > 0 && ++held.since > 30)
-    await until('it has appended', async () => ((await must(store.heads()))['alpha'] ?? 0) > 20)
+    const held = { since: 0, is: false }
+    const appending = appendUntil(store, 0, () => held.is && ++held.since > 30)
+    await until('it has appended', () => hasAppended(store))
     // What a donor of a state transfer by rsync does, and a backup: the node is desynced and does not commit.
     await admin.query('FLUSH TABLES WITH READ LOCK')
-    held.at = performance.now()
+    held.is = true
     let confirmed: ReadonlyArray<string>
     try {
-      confirmed = await appending
-      expect(performance.now() - held.at).toBeLessThan(10_000)
+      confirmed = await appending // while the node is held
       expect(await connectionsTo(1, options.database)).toBeGreaterThan(0)
     } finally {
       admin.destroy() // and with it the lock
@@ -219,7 +210,8 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
     try {
       const store = await must(openMysql(options, 'alpha'))
       await must(store.append(claims(0, 3)))
-      expect(await connectionsTo(0, options.database)).toBe(0)
+      // Now and then it looks whether the first node is well again.
+      await until('it stands elsewhere', async () => (await connectionsTo(0, options.database)) === 0)
       const alone = await must(openMysql(at(options, 0), 'beta'))
       // It lags behind, and reads what it must know all the same.
       expect(await must(alone.append(batchOf(claim(streamAt(0)), claim(streamAt(50)))))).toMatchObject([
@@ -246,7 +238,7 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
     const store = await must(openMysql(options, 'alpha'))
     const turned = { since: 0, is: false }
     const appending = appendUntil(store, 0, () => turned.is && ++turned.since > 50)
-    await until('it has appended', async () => ((await must(store.heads()))['alpha'] ?? 0) > 20)
+    await until('it has appended', () => hasAppended(store))
     await cluster.nodes[0]?.query('SET GLOBAL read_only = ON')
     turned.is = true
     try {
@@ -284,7 +276,7 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
 
   it('writes once when the node is frozen with the batch on its way', async () => {
     const options = await optionsFrom(0, 1)
-    const quick = { ...options, statementTimeoutMs: 700, connectTimeoutMs: 500, preferAgainMs: 60_000 }
+    const quick = { ...options, statementTimeoutMs: 1_000, connectTimeoutMs: 1_000, preferAgainMs: 60_000 }
     const store = await must(openMysql(quick, 'alpha'))
     await must(store.append(claims(0, 2)))
     const appending = store.append(claims(10, 30))()

@@ -1,7 +1,6 @@
 /** Faults of a real MariaDB: lost connections, killed sessions, a server that freezes, dies at commit, refuses writes. */
 import { createConnection } from 'mysql2/promise'
-import type { Connection, RowDataPacket } from 'mysql2/promise'
-import * as E from 'fp-ts/lib/Either.js'
+import type { Connection } from 'mysql2/promise'
 import { createServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -12,11 +11,12 @@ import { START } from '../../domain/event-store.ts'
 import type { EventStore } from '../../domain/event-store.ts'
 import { mariadbMissing, startMariadb } from '../support/mariadb.ts'
 import type { TestMariadb } from '../support/mariadb.ts'
-import { freePort } from '../support/postgres.ts'
 import { until } from '../support/process.ts'
-import { eventStoreFaults, settled } from './event-store-faults.ts'
+import { databaseFaults, optionsOf, PATIENT, QUICK } from './database-faults.ts'
+import type { DatabaseServer } from './database-faults.ts'
+import { eventStoreFaults } from './event-store-faults.ts'
 import { batchOf, claim, claims, must, streamAt } from './proposals.ts'
-import { startProxy } from './proxy.ts'
+import { carriedOut, settled } from './settling.ts'
 
 const missing = mariadbMissing()
 describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? '' : ` (skipped: ${missing})`}`, () => {
@@ -28,13 +28,27 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? '' :
   })
   afterAll(() => server?.stop())
 
-  const optionsFor = (database: string, port = server.port): MysqlOptions => ({
-    hosts: [{ host: server.host, port }],
-    database,
-    user: server.user,
-    password: server.password,
-    connectTimeoutMs: 500,
-    statementTimeoutMs: 500,
+  const optionsFor = (database: string, limits: Partial<MysqlOptions> = PATIENT): MysqlOptions => ({
+    ...optionsOf(found(), database),
+    ...limits,
+  })
+  const found = (): DatabaseServer => ({
+    ...server,
+    socket: { host: server.socketPath, port: 0 },
+    open: openMysql,
+    openReader: openMysqlReader,
+    run: async (database, statement) => {
+      const { host, port, user, password } = server
+      const admin = await createConnection({ host, port, user, password, database })
+      await admin.query(statement)
+      await admin.end()
+    },
+    removeFourth: ['DROP TRIGGER events_are_not_removed', 'DELETE FROM events WHERE seq = 4'],
+    disconnect: async (database) => {
+      const threads = await server.query(`SELECT id FROM information_schema.processlist WHERE db = '${database}'`)
+      for (const { id } of threads) await server.query(`KILL ${id as number}`)
+    },
+    refusal: /Access denied/,
   })
 
   eventStoreFaults('mariadb', async () => {
@@ -42,12 +56,16 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? '' :
     await server.createDatabase(database)
     return {
       upstream: { host: server.host, port: server.port },
-      open: (log, port) => openMysql(optionsFor(database, port), log),
+      open: (log, port) =>
+        port === undefined
+          ? openMysql(optionsFor(database), log)
+          : openMysql({ ...optionsOf(found(), database, port), ...QUICK }, log),
       dispose: async () => undefined,
     }
   })
+  databaseFaults(found)
 
-  describe('the server itself', () => {
+  describe('the server', () => {
     let database: string
     let store: EventStore
     let other: EventStore
@@ -66,11 +84,6 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? '' :
       await other.close()
       admin.destroy()
     })
-    const appendedOrSettled = async (appended: Awaited<ReturnType<ReturnType<EventStore['append']>>>) => {
-      if (E.isRight(appended)) return appended.right
-      expect(appended.left._tag).toBe('OutcomeUnknown')
-      return settled(store)
-    }
     const allAppended = (outcomes: ReadonlyArray<{ readonly _tag: string }>) =>
       expect(new Set(outcomes.map(({ _tag }) => _tag))).toEqual(new Set(['Appended']))
     const count = async (): Promise<number> => (await must(other.readAfter(START, 10_000))).events.length
@@ -105,16 +118,20 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? '' :
     })
 
     it('lets a batch wait no longer than its time, and writes it once', async () => {
+      const quick = await must(openMysql(optionsFor(database, QUICK), 'gamma'))
       await blockStream(5)
-      const appended = await store.append(batchOf(claim(streamAt(4)), claim(streamAt(5))))()
-      expect(appended).toMatchObject({ _tag: 'Left', left: { _tag: 'OutcomeUnknown' } })
+      const batch = batchOf(claim(streamAt(4)), claim(streamAt(5)))
+      const appended = await quick.append(batch)()
+      // The server may say that it waited in vain (1205) just before its silence is taken for a loss.
+      expect(appended).toMatchObject({ left: { _tag: expect.stringMatching(/^(OutcomeUnknown|StoreUnavailable)$/) } })
       await admin.query('ROLLBACK')
-      allAppended(await settled(store))
+      allAppended(await carriedOut(quick, batch, appended))
       expect(await count()).toBe(3)
+      await quick.close()
     })
 
     it('says that a lock was waited for in vain (1205), after which nothing was written', async () => {
-      const patient = await must(openMysql({ ...optionsFor(database), statementTimeoutMs: 1_900 }, 'gamma'))
+      const patient = await must(openMysql({ ...optionsFor(database), statementTimeoutMs: 1_999 }, 'gamma'))
       await blockStream(5)
       const appended = await patient.append(batchOf(claim(streamAt(4)), claim(streamAt(5))))()
       expect(appended).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
@@ -135,7 +152,8 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? '' :
           [1 + place, streamAt(600 + place)],
         )
       }
-      const appending = store.append(batchOf(claim(streamAt(4)), claim(streamAt(5))))()
+      const batch = batchOf(claim(streamAt(4)), claim(streamAt(5)))
+      const appending = store.append(batch)()
       await waitingThread()
       await admin.query(
         `INSERT INTO events (writer, seq, stream, revision, type, schema_version, recorded_at, data, hash)
@@ -143,35 +161,8 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? '' :
         [streamAt(4)],
       )
       await admin.query('ROLLBACK')
-      allAppended(await appendedOrSettled(await appending))
+      allAppended(await carriedOut(store, batch, await appending))
       expect(await count()).toBe(3)
-    })
-
-    it('is frozen in the middle, and carries the batch out when it thaws', async () => {
-      const appending = store.append(claims(20, 50))()
-      server.pause()
-      const appended = await appending
-      const whileFrozen = await store.readLatest([streamAt(20)])()
-      expect(whileFrozen).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
-      server.resume()
-      allAppended(await appendedOrSettled(appended))
-      expect(await count()).toBe(51)
-      await must(store.append(claims(200, 1)))
-    })
-
-    it('is killed over and over while batches are under way, and keeps each event once', async () => {
-      let expected = 1
-      for (let round = 0; round < 3; round++) {
-        const appending = store.append(claims(1_000 + round * 100, 40))()
-        await server.kill()
-        const appended = await appending
-        expect(await store.heartbeat('')()).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
-        await server.restart()
-        allAppended(await appendedOrSettled(appended))
-        expected += 40
-        await until('the other server is back', async () => E.isRight(await other.heartbeat('')()))
-        expect(await count()).toBe(expected)
-      }
     })
 
     it('becomes read-only: nothing is written, and writing goes on when it is over', async () => {
@@ -221,53 +212,9 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? '' :
       }
       await hand.end()
     })
-
-    it('has lost confirmed events: the server stops instead of going on behind them', async () => {
-      await must(store.append(claims(40, 3)))
-      await server.query(`DROP TRIGGER ${database}.events_are_not_removed`)
-      await server.query(`DELETE FROM ${database}.events WHERE seq = 4`)
-      const threads = await server.query(`SELECT id FROM information_schema.processlist WHERE db = '${database}'`)
-      const own = (await admin.query<RowDataPacket[]>('SELECT connection_id() AS id'))[0][0]?.id as number
-      for (const { id } of threads) if (id !== own) await server.query(`KILL ${id as number}`)
-      const results = [await store.append(claims(50, 1))()]
-      if (E.isLeft(results[0]!) && results[0].left._tag === 'OutcomeUnknown') results.push(await store.settle()())
-      expect(results.at(-1)).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnusable' } })
-    })
   })
 
   describe('the hosts', () => {
-    it('are tried in order, and the preferred one is returned to when it is well', async () => {
-      const database = `hosts_${++databases}`
-      await server.createDatabase(database)
-      const proxy = await startProxy({ host: server.host, port: server.port })
-      const options: MysqlOptions = {
-        ...optionsFor(database),
-        hosts: [
-          { host: '127.0.0.1', port: proxy.port },
-          { host: server.socketPath, port: 0 },
-        ],
-        preferAgainMs: 50,
-      }
-      const store = await must(openMysql(options, 'alpha'))
-      await must(store.append(claims(0, 2)))
-      await proxy.refuse()
-      const lost = await store.append(claims(10, 1))()
-      if (E.isLeft(lost)) await settled(store)
-      await must(store.append(claims(20, 1))) // over the socket
-      await proxy.admit()
-      // What the proxy swallows was sent to the preferred host.
-      let host = 30
-      await until('appends go to the preferred host', async () => {
-        const seen = { way: false }
-        void proxy.cutBefore(`preferred-${host}`).then(() => (seen.way = true))
-        const sent = await store.append(batchOf(claim(streamAt(host), -1, `preferred-${host++}`)))()
-        if (E.isLeft(sent)) await settled(store)
-        return seen.way
-      })
-      await store.close()
-      await proxy.close()
-    })
-
     it('come last for a while when they let us wait in vain', async () => {
       const database = `hosts_${++databases}`
       await server.createDatabase(database)
@@ -276,61 +223,21 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? '' :
       await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve))
       const { port } = mute.address() as AddressInfo
       const hosts = [{ host: '127.0.0.1', port }, ...optionsFor(database).hosts]
-      const options = { ...optionsFor(database), hosts, connectTimeoutMs: 300, preferAgainMs: 60_000 }
+      const options = { ...optionsFor(database), hosts, connectTimeoutMs: 1_000, preferAgainMs: 60_000 }
       const store = await must(openMysql(options, 'alpha'))
       await must(store.append(claims(0, 1)))
       const knocksBefore = knocks.length
       expect(knocksBefore).toBeGreaterThan(0)
-      const threads = await server.query(`SELECT id FROM information_schema.processlist WHERE db = '${database}'`)
-      for (const { id } of threads) await server.query(`KILL ${id as number}`)
-      const lost = await store.append(claims(10, 1))()
-      if (E.isLeft(lost)) await settled(store)
+      await found().disconnect(database)
+      await carriedOut(store, claims(10, 1), await store.append(claims(10, 1))())
       expect(knocks.length).toBe(knocksBefore)
       await store.close()
       for (const socket of knocks) socket.destroy()
       await new Promise((resolve) => mute.close(resolve))
     })
-
-    it('are named in the reason, and the password is not', async () => {
-      const port = await freePort()
-      const options: MysqlOptions = { ...optionsFor('nowhere', port), password: 'correct horse battery staple' }
-      const away = await openMysql(options, 'alpha')()
-      expect(away).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
-      expect(JSON.stringify(away)).toContain(`127.0.0.1:${port}`)
-      expect(JSON.stringify(away)).not.toContain('horse')
-      const denied = await openMysql({ ...options, hosts: optionsFor('x').hosts }, 'alpha')()
-      expect(denied).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnusable' } })
-      expect(JSON.stringify(denied)).not.toContain('horse')
-    })
   })
 
   describe('the tables', () => {
-    it('are set up once by several that start at the same moment', async () => {
-      const database = `setup_${++databases}`
-      await server.createDatabase(database)
-      const options = { ...optionsFor(database), statementTimeoutMs: 2_000 }
-      const stores = await Promise.all(['alpha', 'beta', 'gamma', 'delta'].map((log) => must(openMysql(options, log))))
-      for (const store of stores) await store.close()
-    })
-
-    it('of a newer version stop the start with a sentence', async () => {
-      const database = `newer_${++databases}`
-      await server.createDatabase(database)
-      await (await must(openMysql(optionsFor(database), 'alpha'))).close()
-      await server.query(
-        `INSERT INTO ${database}.lease_ledger_migrations VALUES ('ledger', 9999, '9999-later.sql', 'ff', now())`,
-      )
-      for (const opened of [
-        await openMysql(optionsFor(database), 'alpha')(),
-        await openMysqlReader(optionsFor(database))(),
-      ]) {
-        expect(opened).toMatchObject({
-          _tag: 'Left',
-          left: { _tag: 'StoreUnusable', reason: expect.stringContaining('newer version') },
-        })
-      }
-    })
-
     it('that are not protected, and commits that do not reach the disk, are warned of', async () => {
       const database = `settings_${++databases}`
       await server.createDatabase(database)
@@ -340,15 +247,6 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? '' :
       ])
       await server.query(`DROP TRIGGER ${database}.events_are_not_changed`)
       expect(await must(checkMysqlSettings(optionsFor(database)))).toContainEqual(expect.stringContaining('triggers'))
-    })
-
-    it('are missed by a reader of an empty database with a sentence', async () => {
-      const database = `empty_${++databases}`
-      await server.createDatabase(database)
-      expect(await openMysqlReader(optionsFor(database))()).toMatchObject({
-        _tag: 'Left',
-        left: { _tag: 'StoreUnusable', reason: expect.stringContaining('holds no lease ledger') },
-      })
     })
   })
 })

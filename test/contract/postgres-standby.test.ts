@@ -2,7 +2,6 @@
 import * as E from 'fp-ts/lib/Either.js'
 import postgres from 'postgres'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { checkLink, GENESIS } from '../../adapters/chain.ts'
 import { openPostgres, openPostgresReader } from '../../adapters/postgres/open.ts'
 import type { PostgresOptions } from '../../adapters/postgres/options.ts'
 import { checkPostgresSettings } from '../../adapters/postgres/settings.ts'
@@ -11,8 +10,9 @@ import type { EventReader, EventStore } from '../../domain/event-store.ts'
 import { standbyMissing, startPostgres, startSynchronousStandby } from '../support/postgres.ts'
 import type { TestPostgres } from '../support/postgres.ts'
 import { until } from '../support/process.ts'
-import { settled } from './event-store-faults.ts'
 import { batchOf, claim, claims, must, streamAt } from './proposals.ts'
+import { settled } from './settling.ts'
+import { expectSoundLogs } from './sound-logs.ts'
 
 const missing = standbyMissing()
 const title = `on a PostgreSQL primary and standby${missing === undefined ? '' : ` (skipped: ${missing})`}`
@@ -38,8 +38,8 @@ describe.skipIf(missing !== undefined)(title, () => {
     hosts: hosts.map(({ host, port }) => ({ host, port })),
     database: primary.database,
     user: primary.user,
-    connectTimeoutMs: 500,
-    statementTimeoutMs: 500,
+    connectTimeoutMs: 2_000,
+    statementTimeoutMs: 2_000,
     preferAgainMs: 50,
   })
   const open = async (log: string, ...hosts: ReadonlyArray<TestPostgres>): Promise<EventStore> => {
@@ -48,22 +48,12 @@ describe.skipIf(missing !== undefined)(title, () => {
     return store
   }
   const eventsOf = async (store: EventReader) => (await must(store.readAfter(START, 10_000))).events
-  const isUnknown = (result: E.Either<{ readonly _tag: string }, unknown>): boolean =>
-    E.isLeft(result) && result.left._tag === 'OutcomeUnknown'
-
   /** Each address once, and every log gapless and chained. */
   const expectSound = async (store: EventReader, addresses: number): Promise<void> => {
     const events = await eventsOf(store)
     expect(new Set(events.map(({ stream }) => stream)).size).toBe(addresses)
     expect(events).toHaveLength(addresses)
-    for (const [, log] of Map.groupBy(events, (event) => event.log)) {
-      let previous = GENESIS
-      log.forEach((event, index) => {
-        expect(event.seq).toBe(index + 1)
-        expect(checkLink(previous, event)).toBe(true)
-        previous = event.hash
-      })
-    }
+    expectSoundLogs(events)
   }
 
   it('writes to the primary wherever it stands in the list, and reads from the standby too', async () => {
@@ -87,31 +77,35 @@ describe.skipIf(missing !== undefined)(title, () => {
 
     // Both append without a pause; the primary dies somewhere in the middle of it.
     const acknowledged = { alpha: 0, beta: 0 }
-    const appendUntilLost = async (by: EventStore, log: 'alpha' | 'beta', from: number) => {
+    let killed = false
+    /** Whether the outcome of the last batch is unknown. */
+    const appendUntilKilled = async (by: EventStore, log: 'alpha' | 'beta', from: number): Promise<boolean> => {
+      let unknown = false
       for (;;) {
-        const appended = await by.append(claims(from + acknowledged[log], 20))()
-        if (E.isLeft(appended)) return appended
-        acknowledged[log] += 20
+        const answer = await (unknown ? by.settle() : by.append(claims(from + acknowledged[log], 20)))()
+        if (E.isRight(answer)) acknowledged[log] += 20
+        unknown = E.isLeft(answer) && (unknown || answer.left._tag === 'OutcomeUnknown')
+        if (E.isLeft(answer) && killed) return unknown
       }
     }
-    const appending = [appendUntilLost(store, 'alpha', 0), appendUntilLost(other, 'beta', 20_000)] as const
+    const appending = [appendUntilKilled(store, 'alpha', 0), appendUntilKilled(other, 'beta', 20_000)] as const
     await until('some batches are acknowledged', () => acknowledged.alpha > 100 && acknowledged.beta > 100)
     await primary.kill()
-    const [lostA, lostB] = await Promise.all(appending)
+    killed = true
+    const [unknownA, unknownB] = await Promise.all(appending)
 
     // Until somebody promotes the standby it is not written to, and what is unknown stays so.
-    for (const [by, lost] of [[store, lostA] as const, [other, lostB] as const]) {
-      const again = await (isUnknown(lost) ? by.settle() : by.append(claims(60_000, 1)))()
+    for (const [by, unknown] of [[store, unknownA] as const, [other, unknownB] as const]) {
+      const again = await (unknown ? by.settle() : by.append(claims(60_000, 1)))()
       expect(again).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
       expect(E.isLeft(again) && again.left.reason).toContain('is a standby')
       expect(await by.heartbeat('')()).toMatchObject({ _tag: 'Left', left: { _tag: 'StoreUnavailable' } })
     }
 
     await standby.promote()
-    const known = acknowledged.alpha + acknowledged.beta
-    let expected = known
-    for (const [by, lost] of [[store, lostA] as const, [other, lostB] as const]) {
-      if (!isUnknown(lost)) continue
+    let expected = acknowledged.alpha + acknowledged.beta
+    for (const [by, unknown] of [[store, unknownA] as const, [other, unknownB] as const]) {
+      if (!unknown) continue
       expect(new Set((await settled(by)).map(({ _tag }) => _tag))).toEqual(new Set(['Appended']))
       expected += 20
     }
