@@ -3,26 +3,18 @@
  * time, so that the waiting for T1 and T2 is done once.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { startCapture } from '../support/capture.ts'
-import type { Capture, Seen4 } from '../support/capture.ts'
+import type { Seen4 } from '../support/capture.ts'
 import { makeClient4 } from '../support/clients4.ts'
 import type { Client4, ClientLease4, Program4 } from '../support/clients4.ts'
-import { keaMissing } from '../support/kea.ts'
-import { Lab, labMissing, misdirect } from '../support/namespaces.ts'
-import type { Network } from '../support/namespaces.ts'
+import { misdirect } from '../support/namespaces.ts'
 import { which } from '../support/process.ts'
-import { makeServerUnderTest, serverKind } from '../support/server-under-test.ts'
-import type { ServerUnderTest } from '../support/server-under-test.ts'
+import { openScene, sceneMissing } from './scenario.ts'
+import type { Actor, Place, Scene, Seat } from './scenario.ts'
 
 /** Where the scenario takes place. */
-export interface Place4 {
-  readonly name: string
-  /** Programs needed beside the clients. */
-  readonly needs: readonly string[]
+export interface Place4 extends Place {
   /** First three octets of the clients' /24, whose .1 is router and, on the link, server. */
   readonly net: string
-  /** Makes the network, with its relay running where there is one. */
-  readonly open: (lab: Lab, clientCount: number) => Promise<Network>
 }
 
 const SERVER_ID = '198.18.0.1'
@@ -54,15 +46,11 @@ const config4 = (net: string) => ({
   },
 })
 
-interface Actor {
-  readonly client: Client4
-  readonly capture: Capture
-  held: ClientLease4
-}
+type Actor4 = Actor<Client4, ClientLease4>
 
 /** Runs the scenario as a test suite; skipped, with the reason in its name, where it cannot run. */
 export const describeClients4 = (place: Place4): void => {
-  const missing = labMissing(...place.needs) ?? (serverKind() === 'kea' ? keaMissing() : undefined)
+  const missing = sceneMissing(place)
   const programs = (['udhcpc', 'dhclient', 'dhcpcd'] as const).filter((program) => which(program) !== undefined)
   const absent = (['udhcpc', 'dhclient', 'dhcpcd'] as const).filter((program) => which(program) === undefined)
   const title = `DHCPv4 clients ${place.name}${missing === undefined ? '' : ` (skipped: ${missing})`}`
@@ -73,39 +61,13 @@ export const describeClients4 = (place: Place4): void => {
 }
 
 const steps = (place: Place4, programs: readonly Program4[]): void => {
-  let lab: Lab
-  let server: ServerUnderTest
-  let actors: readonly Actor[] = []
-
+  let scene: Scene<Client4, ClientLease4>
   beforeAll(async () => {
-    lab = await Lab.open()
-    const network = await place.open(lab, programs.length)
-    const home = await lab.folder('server')
-    server = makeServerUnderTest({ folder: home, start: network.server.start })
-    lab.defer('stop the server', () => server.stop())
-    await server.start(config4(place.net))
-    actors = await Promise.all(
-      programs.map(async (program, index) => {
-        const namespace = network.clients[index] as Network['server']
-        const capture = await startCapture(lab, namespace, network.clientDevice)
-        const client = await makeClient4({ lab, namespace, program, device: network.clientDevice })
-        return { client, capture, held: {} as ClientLease4 }
-      }),
-    )
+    const make = (program: Program4, seat: Seat) => makeClient4({ ...seat, program })
+    scene = await openScene(place, config4(place.net), programs, make, ({ program }) => program)
   })
-
-  afterAll(() => lab?.close())
-
-  /** One step for every client at once; a failure names the client and shows what server and client printed. */
-  const all = (act: (actor: Actor) => Promise<void>): Promise<unknown> =>
-    Promise.all(
-      actors.map((actor) =>
-        act(actor).catch((error: unknown) => {
-          const said = `${actor.client.output()}\n--- the server:\n${server.logs().split('\n').slice(-40).join('\n')}`
-          throw new Error(`${actor.client.program}: ${String(error)}\n${said}`, { cause: error })
-        }),
-      ),
-    )
+  afterAll(() => scene?.lab.close())
+  const all: (typeof scene)['all'] = (act) => scene.all(act)
 
   it('get addresses and options', async () => {
     await all(async (actor) => {
@@ -118,8 +80,8 @@ const steps = (place: Place4, programs: readonly Program4[]): void => {
         dnsServers: ['198.18.0.53', '198.18.0.54'],
       })
     })
-    const addresses = actors.map(({ held }) => held.address)
-    expect(new Set(addresses).size).toBe(actors.length)
+    const addresses = scene.actors.map(({ held }) => held.address)
+    expect(new Set(addresses).size).toBe(scene.actors.length)
     for (const address of addresses)
       expect(address).toMatch(new RegExp(`^${place.net.replaceAll('.', '\\.')}\\.1\\d\\d$`))
   })
@@ -127,8 +89,8 @@ const steps = (place: Place4, programs: readonly Program4[]): void => {
   it('renew by unicast', () => all((actor) => renew(actor)))
 
   it('keep their addresses when the server is killed and started again', async () => {
-    await server.sigkill()
-    await server.restart()
+    await scene.server.sigkill()
+    await scene.server.restart()
     await all((actor) => renew(actor))
   })
 
@@ -173,7 +135,7 @@ const steps = (place: Place4, programs: readonly Program4[]): void => {
       const released = await capture.wait4('RELEASE', ({ type }) => type === 'RELEASE', from)
       expect(released).toMatchObject({ ciaddr: held.address, serverId: SERVER_ID })
       const again = await client.again()
-      if (server.kind === 'lease-ledger')
+      if (scene.server.kind === 'lease-ledger')
         expect(again.address).toBe(held.address) // others promise no such thing
       else expect(again.address).toMatch(/^198\.18\./)
       await client.release()
@@ -186,7 +148,7 @@ const isRenewing =
     seen.type === 'REQUEST' && seen.ciaddr === address && seen.destination === destination
 
 /** Waits for the next renewal, which must have come about by a unicast REQUEST with `ciaddr` (RFC 2131 §4.3.2). */
-const renew = async ({ client, capture, held }: Actor): Promise<void> => {
+const renew = async ({ client, capture, held }: Actor4): Promise<void> => {
   const from = capture.seen4().length
   const mark = client.mark()
   client.askRenewal()

@@ -3,27 +3,17 @@
  * all take every step at the same time, so that the waiting for T1 and T2 is done once.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { startCapture } from '../support/capture.ts'
-import type { Capture } from '../support/capture.ts'
 import { client6Missing, makeClient6 } from '../support/clients6.ts'
 import type { Client6, ClientLease6, Program6, Wanted6 } from '../support/clients6.ts'
-import { keaMissing } from '../support/kea.ts'
-import { Lab, labMissing } from '../support/namespaces.ts'
-import type { Network } from '../support/namespaces.ts'
-import { makeServerUnderTest, serverKind } from '../support/server-under-test.ts'
-import type { ServerUnderTest } from '../support/server-under-test.ts'
+import { openScene, sceneMissing } from './scenario.ts'
+import type { Place, Scene, Seat } from './scenario.ts'
 
 /** Where the scenario takes place. */
-export interface Place6 {
-  readonly name: string
-  /** Programs needed beside the clients. */
-  readonly needs: readonly string[]
+export interface Place6 extends Place {
   /** The clients' /64 without its colons at the end, such as `2001:db8:1`. */
   readonly net: string
   /** The interface by which the subnet is known, for clients on the link. */
   readonly interface?: string
-  /** Makes the network, with its relay running where there is one. */
-  readonly open: (lab: Lab, clientCount: number) => Promise<Network>
 }
 
 const PREFERRED_SEC = 50
@@ -65,15 +55,9 @@ const cast: readonly { readonly program: Program6; readonly wanted: Wanted6 }[] 
   { program: 'udhcpc6', wanted: 'both' },
 ]
 
-interface Actor {
-  readonly client: Client6
-  readonly capture: Capture
-  held: ClientLease6
-}
-
 /** Runs the scenario as a test suite; skipped, with the reason in its name, where it cannot run. */
 export const describeClients6 = async (place: Place6): Promise<void> => {
-  const missing = labMissing(...place.needs) ?? (serverKind() === 'kea' ? keaMissing() : undefined)
+  const missing = sceneMissing(place)
   const reasons = await Promise.all(cast.map(({ program }) => client6Missing(program)))
   const title = `DHCPv6 clients ${place.name}${missing === undefined ? '' : ` (skipped: ${missing})`}`
   describe.skipIf(missing !== undefined)(title, () => {
@@ -87,40 +71,14 @@ export const describeClients6 = async (place: Place6): Promise<void> => {
 }
 
 const steps = (place: Place6, players: typeof cast): void => {
-  let lab: Lab
-  let server: ServerUnderTest
-  let actors: readonly Actor[] = []
-
+  let scene: Scene<Client6, ClientLease6>
   beforeAll(async () => {
-    lab = await Lab.open()
-    const network = await place.open(lab, players.length)
-    const home = await lab.folder('server')
-    server = makeServerUnderTest({ folder: home, start: network.server.start })
-    lab.defer('stop the server', () => server.stop())
-    await server.start(config6(place))
-    actors = await Promise.all(
-      players.map(async ({ program, wanted }, index) => {
-        const namespace = network.clients[index] as Network['server']
-        const capture = await startCapture(lab, namespace, network.clientDevice)
-        const client = await makeClient6({ lab, namespace, program, wanted, device: network.clientDevice })
-        return { client, capture, held: {} as ClientLease6 }
-      }),
-    )
+    const make = (part: (typeof cast)[number], seat: Seat) => makeClient6({ ...seat, ...part })
+    const nameOf = ({ program, wanted }: Client6) => `${program} (${wanted})`
+    scene = await openScene(place, config6(place), players, make, nameOf)
   })
-
-  afterAll(() => lab?.close())
-
-  /** One step for every client at once; a failure names the client and shows what server and client printed. */
-  const all = (act: (actor: Actor) => Promise<void>): Promise<unknown> =>
-    Promise.all(
-      actors.map((actor) =>
-        act(actor).catch((error: unknown) => {
-          const { client } = actor
-          const said = `${client.output()}\n--- the server:\n${server.logs().split('\n').slice(-40).join('\n')}`
-          throw new Error(`${client.program} (${client.wanted}): ${String(error)}\n${said}`, { cause: error })
-        }),
-      ),
-    )
+  afterAll(() => scene?.lab.close())
+  const all: (typeof scene)['all'] = (act) => scene.all(act)
 
   it('get addresses and prefixes', async () => {
     await all(async (actor) => {
@@ -137,7 +95,7 @@ const steps = (place: Place6, players: typeof cast): void => {
       }
       expect(dnsServers).toEqual(['2001:db8::53'])
     })
-    const values = actors.flatMap(({ held }) => [held.address?.value, held.prefix?.value].filter(Boolean))
+    const values = scene.actors.flatMap(({ held }) => [held.address?.value, held.prefix?.value].filter(Boolean))
     expect(new Set(values).size).toBe(values.length)
   })
 
@@ -151,16 +109,16 @@ const steps = (place: Place6, players: typeof cast): void => {
     }))
 
   it('rebind after the server was killed, and keep what they have', async () => {
-    await server.sigkill()
+    await scene.server.sigkill()
     // A Renew that nobody answers is sent again after some ten seconds (REN_TIMEOUT); before that, at T2, comes a Rebind.
     await all(async ({ capture }) => {
       await capture.wait6('a Renew in vain', ({ type }) => type === 'Renew', capture.seen6().length)
     })
-    const marks = actors.map(({ client, capture }) => ({ calls: client.mark(), packets: capture.seen6().length }))
-    await server.restart()
+    const marks = scene.actors.map(({ client, capture }) => ({ calls: client.mark(), packets: capture.seen6().length }))
+    await scene.server.restart()
     await all(async (actor) => {
       const { client, capture, held } = actor
-      const mark = marks[actors.indexOf(actor)] as (typeof marks)[number]
+      const mark = marks[scene.actors.indexOf(actor)] as (typeof marks)[number]
       expectKept(await client.lease(mark.calls), held)
       const rebind = await capture.wait6('Rebind', ({ type }) => type === 'Rebind', mark.packets)
       expect(rebind.hasServerId).toBe(false)
@@ -188,7 +146,7 @@ const steps = (place: Place6, players: typeof cast): void => {
         type === 'Reply' && transaction === released.transaction
       await capture.wait6('its Reply', confirmed, from)
       const again = await client.again()
-      if (server.kind === 'lease-ledger') {
+      if (scene.server.kind === 'lease-ledger') {
         expect([again.address?.value, again.prefix?.value]).toEqual([held.address?.value, held.prefix?.value])
       }
       await capture.wait6('a new Request', ({ type }) => type === 'Request', from)

@@ -4,10 +4,10 @@
  */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { makeClient, words } from './client.ts'
+import type { Client, Driver } from './client.ts'
 import { makeHook } from './hooks.ts'
-import type { Hook, HookEvent } from './hooks.ts'
 import type { Lab, Namespace } from './namespaces.ts'
-import { PATIENCE_MS, until } from './process.ts'
 import type { Running } from './process.ts'
 
 /** A lease as a client reports it. Times in seconds; addresses dotted. */
@@ -23,26 +23,11 @@ export interface ClientLease4 {
   readonly dnsServers: readonly string[]
 }
 
-/** A DHCPv4 client. What it waits for, it waits for with a deadline, and rejects with the client's output. */
-export interface Client4 {
+/** A DHCPv4 client. `again` is INIT-REBOOT (RFC 2131 §3.2) where it holds a valid lease. */
+export interface Client4 extends Client<ClientLease4> {
   readonly program: Program4
-  readonly namespace: Namespace
-  /** Starts the client without memory of any lease; resolves with the first. */
-  readonly acquire: () => Promise<ClientLease4>
   /** Makes the client renew now where it can be told to; dhclient and dhcpcd renew by themselves at T1. */
   readonly askRenewal: () => void
-  /** Number of script calls so far: a mark for `lease` to wait beyond. */
-  readonly mark: () => number
-  /** The first lease that the client reports after `mark`. */
-  readonly lease: (mark: number, deadlineMs?: number) => Promise<ClientLease4>
-  /** Makes the client send DHCPRELEASE and ends it. */
-  readonly release: () => Promise<void>
-  /** Ends the client as a power failure would: nothing is sent, its lease file stays. */
-  readonly crash: () => Promise<void>
-  /** Starts again, with the lease file there is: INIT-REBOOT (RFC 2131 §3.2) where it holds a valid lease. */
-  readonly again: () => Promise<ClientLease4>
-  readonly events: () => readonly HookEvent[]
-  readonly output: () => string
 }
 
 /** The clients there are drivers for. */
@@ -59,65 +44,23 @@ export interface Client4Options {
 
 /** Makes a client; nothing runs before its `acquire`. */
 export const makeClient4 = async (options: Client4Options): Promise<Client4> => {
-  const folder = await options.lab.folder(options.program)
-  const driver = await drivers[options.program](options, folder)
-  let running: Running | undefined
-  const ended: string[] = []
-  const output = () => [...ended, running?.output() ?? ''].join('')
-  const explain = () =>
-    `${output()}\n${driver.hook
-      .events()
-      .map(({ reason }) => reason)
-      .join(' ')}`
-  const lease = (mark: number, deadlineMs = PATIENCE_MS) => {
-    const find = () =>
-      driver.hook
-        .events()
-        .slice(mark)
-        .flatMap((event) => driver.read(event) ?? [])[0]
-    return until(`a lease for ${options.program}`, find, deadlineMs, explain)
+  const { lab, namespace, program, device } = options
+  const driver = await drivers[program](options, await lab.folder(program))
+  const flush = ['ip', '-4', 'addr', 'flush', 'dev', device]
+  const client = makeClient({ name: program, namespace, driver, gather: ([first]) => first, flush })
+  const askRenewal = (): void => {
+    const running = client.running()
+    if (running !== undefined) driver.askRenewal(running)
   }
-  const mark = () => driver.hook.events().length
-  const begin = async () => {
-    const before = mark()
-    running = await options.namespace.start(driver.command())
-    return lease(before)
-  }
-  const ending = async (how: (client: Running) => Promise<unknown>) => {
-    if (running === undefined) throw new Error(`${options.program} does not run`)
-    await how(running)
-    ended.push(running.output())
-    running = undefined
-    await options.namespace.must(['ip', '-4', 'addr', 'flush', 'dev', options.device])
-  }
-  return {
-    program: options.program,
-    namespace: options.namespace,
-    acquire: begin,
-    askRenewal: () => running !== undefined && driver.askRenewal(running),
-    mark,
-    lease,
-    release: () => ending(driver.release),
-    crash: () => ending((client) => client.kill()),
-    again: begin,
-    events: driver.hook.events,
-    output,
-  }
+  return { ...client, program, askRenewal }
 }
 
 /** What differs between the clients. */
-interface Driver {
-  readonly hook: Hook
-  readonly command: () => readonly string[]
+interface Driver4 extends Driver<ClientLease4> {
   readonly askRenewal: (running: Running) => void
-  /** Sends a release, and ends the client. */
-  readonly release: (running: Running) => Promise<unknown>
-  readonly read: (event: HookEvent) => ClientLease4 | undefined
 }
 
-type MakeDriver = (options: Client4Options, folder: string) => Promise<Driver>
-
-const words = (text: string | undefined): readonly string[] => (text ?? '').split(' ').filter(Boolean)
+type MakeDriver = (options: Client4Options, folder: string) => Promise<Driver4>
 
 /** Number of leading ones of a dotted subnet mask. */
 const bitsOf = (mask: string | undefined): number =>

@@ -4,12 +4,12 @@
  */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { makeClient, words } from './client.ts'
+import type { Client, Driver } from './client.ts'
 import { makeDhcpcdCommand } from './clients4.ts'
 import { makeHook } from './hooks.ts'
-import type { Hook, HookEvent } from './hooks.ts'
 import type { Lab, Namespace } from './namespaces.ts'
-import { PATIENCE_MS, run, until, which } from './process.ts'
-import type { Running } from './process.ts'
+import { run, which } from './process.ts'
 
 /** What a client asks for. */
 export type Wanted6 = 'address' | 'prefix' | 'both'
@@ -33,25 +33,10 @@ export interface ClientLease6 {
 /** The clients there are drivers for. */
 export type Program6 = 'dhclient' | 'dhcpcd' | 'udhcpc6'
 
-/** A DHCPv6 client. What it waits for, it waits for with a deadline, and rejects with the client's output. */
-export interface Client6 {
+/** A DHCPv6 client. `again` is Confirm, or Rebind when there is a prefix (RFC 8415 §18.2.3, §18.2.12). */
+export interface Client6 extends Client<ClientLease6> {
   readonly program: Program6
   readonly wanted: Wanted6
-  readonly namespace: Namespace
-  /** Starts the client without memory of any lease; resolves when it has all that it wants. */
-  readonly acquire: () => Promise<ClientLease6>
-  /** Number of script calls so far: a mark for `lease` to wait beyond. */
-  readonly mark: () => number
-  /** The first lease, of all that the client wants, that it reports after `mark`. */
-  readonly lease: (mark: number, deadlineMs?: number) => Promise<ClientLease6>
-  /** Makes the client send Release and ends it. */
-  readonly release: () => Promise<void>
-  /** Ends the client as a power failure would: nothing is sent, its lease file stays. */
-  readonly crash: () => Promise<void>
-  /** Starts again with the lease file there is: Confirm, or Rebind when there is a prefix (RFC 8415 §18.2.3, §18.2.12). */
-  readonly again: () => Promise<ClientLease6>
-  readonly events: () => readonly HookEvent[]
-  readonly output: () => string
 }
 
 export interface Client6Options {
@@ -72,53 +57,16 @@ export const client6Missing = async (program: Program6): Promise<string | undefi
 
 /** Makes a client; nothing runs before its `acquire`. */
 export const makeClient6 = async (options: Client6Options): Promise<Client6> => {
-  const folder = await options.lab.folder(`${options.program}-6`)
-  const driver = await drivers[options.program](options, folder)
-  let running: Running | undefined
-  const ended: string[] = []
-  const output = () => [...ended, running?.output() ?? ''].join('')
-  const explain = () =>
-    `${output()}\n${driver.hook
-      .events()
-      .map(({ reason }) => reason)
-      .join(' ')}`
-  const mark = () => driver.hook.events().length
-  const lease = (from: number, deadlineMs = PATIENCE_MS) => {
-    const find = () =>
-      gather(
-        driver.hook
-          .events()
-          .slice(from)
-          .flatMap((event) => driver.read(event) ?? []),
-        options.wanted,
-      )
-    return until(`${options.wanted} for ${options.program}`, find, deadlineMs, explain)
-  }
-  const begin = async () => {
-    const before = mark()
-    running = await options.namespace.start(driver.command())
-    return lease(before)
-  }
-  const ending = async (how: (client: Running) => Promise<unknown>) => {
-    if (running === undefined) throw new Error(`${options.program} does not run`)
-    await how(running)
-    ended.push(running.output())
-    running = undefined
-    await options.namespace.must(['ip', '-6', 'addr', 'flush', 'dev', options.device, 'scope', 'global'])
-  }
-  return {
-    program: options.program,
-    wanted: options.wanted,
-    namespace: options.namespace,
-    acquire: begin,
-    mark,
-    lease,
-    release: () => ending(driver.release),
-    crash: () => ending((client) => client.kill()),
-    again: begin,
-    events: driver.hook.events,
-    output,
-  }
+  const { lab, namespace, program, device, wanted } = options
+  const driver = await drivers[program](options, await lab.folder(`${program}-6`))
+  const client = makeClient({
+    name: `${program} (${wanted})`,
+    namespace,
+    driver,
+    gather: (reports: readonly ClientLease6[]) => gather(reports, wanted),
+    flush: ['ip', '-6', 'addr', 'flush', 'dev', device, 'scope', 'global'],
+  })
+  return { ...client, program, wanted }
 }
 
 /** Clients report address and prefix together or one after the other: the last of each, once all wanted are there. */
@@ -131,16 +79,7 @@ const gather = (reports: readonly ClientLease6[], wanted: Wanted6): ClientLease6
   return { reason: last.reason, address, prefix, dnsServers: last.dnsServers }
 }
 
-interface Driver {
-  readonly hook: Hook
-  readonly command: () => readonly string[]
-  readonly release: (running: Running) => Promise<unknown>
-  readonly read: (event: HookEvent) => ClientLease6 | undefined
-}
-
-type MakeDriver = (options: Client6Options, folder: string) => Promise<Driver>
-
-const words = (text: string | undefined): readonly string[] => (text ?? '').split(' ').filter(Boolean)
+type MakeDriver = (options: Client6Options, folder: string) => Promise<Driver<ClientLease6>>
 
 const reasons = ['BOUND6', 'RENEW6', 'REBIND6', 'REBOOT6']
 

@@ -1,12 +1,10 @@
 /** DHCPv4 servers without sockets over a ledger in memory, and messages as tests speak of them. */
 import * as E from 'fp-ts/lib/Either.js'
 import * as O from 'fp-ts/lib/Option.js'
-import { makeMemoryLedger, openMemory } from '../../adapters/memory/memory-store.ts'
+import { openMemory } from '../../adapters/memory/memory-store.ts'
 import type { Fault, MemoryLedger } from '../../adapters/memory/memory-store.ts'
 import { ip4Bytes, ip4Text, parseHex, parseIp4 } from '../../domain/address.ts'
-import { formatErrors, resolveSources } from '../../server/config/load.ts'
 import type { Dhcp4 } from '../../server/config/model.ts'
-import { sourceOf } from '../../server/config/source.ts'
 import { Counters } from '../../server/counters.ts'
 import { Handler4 } from '../../server/dhcp4/handler.ts'
 import { leaseTime, rebindingTime, renewalTime, serverIdentifier } from '../../server/dhcp4/option-access.ts'
@@ -17,17 +15,14 @@ import type { Packet4 } from '../../server/dhcp4/packet.ts'
 import type { Destination4 } from '../../server/dhcp4/reply.ts'
 import { Service4 } from '../../server/dhcp4/service.ts'
 import { Spaces } from '../../server/spaces.ts'
-import { at } from './lease-spec.ts'
-import { makeServer, silent } from './servers.ts'
-import type { TestServer } from './servers.ts'
+import { configOf, decided, makeRoomOn, makeServer, makeTimedLedger, silent, typesOf } from './servers.ts'
+import type { TestServer, TimedLedger } from './servers.ts'
 
 /** The value of a `Dhcp4` object in Kea's dialect. */
 export const dhcp4Config = (dhcp4: object): Dhcp4 => {
-  const source = sourceOf('test', JSON.stringify({ Dhcp4: dhcp4 }))
-  const config = E.isLeft(source) ? E.left([source.left]) : resolveSources([source.right])
-  if (E.isLeft(config)) throw new Error(formatErrors(config.left))
-  if (config.right.dhcp4 === undefined) throw new Error('the configuration has no Dhcp4')
-  return config.right.dhcp4
+  const config = configOf({ Dhcp4: dhcp4 })
+  if (config.dhcp4 === undefined) throw new Error('the configuration has no Dhcp4')
+  return config.dhcp4
 }
 
 /** An address as uint32 from its text. */
@@ -201,12 +196,7 @@ export const makeServer4 = (
   const { ledger, replica, follower } = server
   const spaces = new Spaces(replica, now, () => 0.5, config, undefined)
   replica.listen((stream) => spaces.sync(stream))
-  const makeRoom = async (): Promise<boolean> => {
-    if (!(await follower.catchUp())) return false
-    const due = replica.takeDue(now() - 5000, 100)
-    await Promise.all(due.map((stream) => ledger.execute(stream, { type: 'Expire' })))
-    return ledger.health === 'up'
-  }
+  const makeRoom = makeRoomOn(server, now)
   const local = address4(serverAddressOf(i))
   const isOwnAddress = (own: number): boolean => own === local
   const catchUp = (): Promise<boolean> => follower.catchUp()
@@ -237,11 +227,7 @@ export const makeServer4 = (
     handler.handle(bytes, arrivalOf(said), (reply, to) => {
       sent = [reply, to]
     })
-    const deadline = performance.now() + 5000
-    while (handler.waiting > 0) {
-      if (performance.now() > deadline) throw new Error('the server did not come to a decision in time')
-      await new Promise((resolve) => setImmediate(resolve))
-    }
+    await decided(handler)
     if (counters.get('dhcp4.drop.defect') > 0) throw new Error('a message hit a defect')
     return sent
   }
@@ -268,28 +254,23 @@ export const makeServer4 = (
 }
 
 /** A server with its ledger and its clock. */
-export interface Given4 {
-  readonly store: MemoryLedger
+export interface Given4 extends Pick<TimedLedger, 'store' | 'pass'> {
   readonly server: TestServer4
   readonly ask: TestServer4['ask']
-  /** Seconds pass. */
-  readonly pass: (seconds: number) => void
   /** Another server on the same ledger, with this configuration or another. */
   readonly another: (i: number, config?: object, settings?: Server4Settings) => TestServer4
 }
 
 /** A server with this configuration; while `faults` has one, it is what the store does instead of answering. */
 export const given4 = (config: object, faults: Fault[] = [], settings: Server4Settings = {}): Given4 => {
-  let seconds = 0
-  const now = () => at(seconds)
-  const store = makeMemoryLedger(now, () => (faults.length === 0 ? undefined : Promise.resolve(faults[0])))
+  const { store, now, pass } = makeTimedLedger(faults)
   const server = makeServer4(dhcp4Config(config), store, now, 1, settings)
   return {
     store,
     server,
     ask: server.ask,
     pass: (passed) => {
-      seconds += passed
+      pass(passed)
       server.ledger.lapse()
     },
     another: (i, other = config, more = {}) => makeServer4(dhcp4Config(other), store, now, i, more),
@@ -297,8 +278,7 @@ export const given4 = (config: object, faults: Fault[] = [], settings: Server4Se
 }
 
 /** The types of the events of an address. */
-export const typesOf4 = ({ store }: Pick<Given4, 'store'>, address: string): string[] =>
-  ([...store.streams].find(([name]) => name === `lease4/${address}`)?.[1] ?? []).map(({ type }) => type)
+export const typesOf4 = (given: Pick<Given4, 'store'>, address: string): string[] => typesOf(given, `lease4/${address}`)
 
 /** DISCOVER and REQUEST, as a client does both; the ACK. */
 export const acquire4 = async (

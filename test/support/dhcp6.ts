@@ -1,12 +1,10 @@
 /** DHCPv6 servers without sockets over a ledger in memory, and messages as tests speak of them. */
 import * as E from 'fp-ts/lib/Either.js'
 import * as O from 'fp-ts/lib/Option.js'
-import { makeMemoryLedger, openMemory } from '../../adapters/memory/memory-store.ts'
+import { openMemory } from '../../adapters/memory/memory-store.ts'
 import type { Fault, MemoryLedger } from '../../adapters/memory/memory-store.ts'
 import { ip6Bytes, ip6FromBytes, ip6Text, parseIp6 } from '../../domain/address.ts'
-import { formatErrors, resolveSources } from '../../server/config/load.ts'
 import type { Dhcp6 } from '../../server/config/model.ts'
-import { sourceOf } from '../../server/config/source.ts'
 import { Counters } from '../../server/counters.ts'
 import { makeDuidLl } from '../../server/dhcp6/duid.ts'
 import type { Arrival6 } from '../../server/dhcp6/exchange.ts'
@@ -18,17 +16,14 @@ import type { Option6, Packet6, Relay6 } from '../../server/dhcp6/packet.ts'
 import type { Destination6 } from '../../server/dhcp6/reply.ts'
 import { Service6 } from '../../server/dhcp6/service.ts'
 import { Spaces } from '../../server/spaces.ts'
-import { at } from './lease-spec.ts'
-import { makeServer, silent } from './servers.ts'
-import type { TestServer } from './servers.ts'
+import { configOf, decided, makeRoomOn, makeServer, makeTimedLedger, silent } from './servers.ts'
+import type { TestServer, TimedLedger } from './servers.ts'
 
 /** The value of a `Dhcp6` object in Kea's dialect. */
 export const dhcp6Config = (dhcp6: object): Dhcp6 => {
-  const source = sourceOf('test', JSON.stringify({ Dhcp6: dhcp6 }))
-  const config = E.isLeft(source) ? E.left([source.left]) : resolveSources([source.right])
-  if (E.isLeft(config)) throw new Error(formatErrors(config.left))
-  if (config.right.dhcp6 === undefined) throw new Error('the configuration has no Dhcp6')
-  return config.right.dhcp6
+  const config = configOf({ Dhcp6: dhcp6 })
+  if (config.dhcp6 === undefined) throw new Error('the configuration has no Dhcp6')
+  return config.dhcp6
 }
 
 /** An address of 16 octets from its text. */
@@ -186,15 +181,10 @@ export const makeServer6 = (
 ): TestServer6 => {
   // Offers wait until the test's own clock moves, so that a quick exchange is one event, as it is in service.
   const server = makeServer(openMemory(store, `server${i}`), now, { offerDelayMs: 250 })
-  const { ledger, replica, follower } = server
+  const { ledger, replica } = server
   const spaces = new Spaces(replica, now, () => 0.5, undefined, config)
   replica.listen((stream) => spaces.sync(stream))
-  const makeRoom = async (): Promise<boolean> => {
-    if (!(await follower.catchUp())) return false
-    const due = replica.takeDue(now() - 5000, 100)
-    await Promise.all(due.map((stream) => ledger.execute(stream, { type: 'Expire' })))
-    return ledger.health === 'up'
-  }
+  const makeRoom = makeRoomOn(server, now)
   const counters = new Counters()
   const duid = serverDuidOf(i)
   const handler = new Handler6({
@@ -218,11 +208,7 @@ export const makeServer6 = (
     handler.handle(bytes, { ...ARRIVAL, octets: bytes.length, ...arrival }, (reply, to) => {
       sent = [reply, to]
     })
-    const deadline = performance.now() + 5000
-    while (handler.waiting > 0) {
-      if (performance.now() > deadline) throw new Error('the server did not come to a decision in time')
-      await new Promise((resolve) => setImmediate(resolve))
-    }
+    await decided(handler)
     if (counters.get('dhcp6.drop.defect') > 0) throw new Error('a message hit a defect')
     return sent
   }
@@ -243,28 +229,23 @@ export const makeServer6 = (
 }
 
 /** A server with its ledger and its clock. */
-export interface Given6 {
-  readonly store: MemoryLedger
+export interface Given6 extends Pick<TimedLedger, 'store' | 'pass'> {
   readonly server: TestServer6
   readonly ask: TestServer6['ask']
-  /** Seconds pass. */
-  readonly pass: (seconds: number) => void
   /** Another server on the same ledger, with this configuration or another. */
   readonly another: (i: number, config?: object) => TestServer6
 }
 
 /** A server with this configuration; while `faults` has one, it is what the store does instead of answering. */
 export const given6 = (config: object, faults: Fault[] = []): Given6 => {
-  let seconds = 0
-  const now = () => at(seconds)
-  const store = makeMemoryLedger(now, () => (faults.length === 0 ? undefined : Promise.resolve(faults[0])))
+  const { store, now, pass } = makeTimedLedger(faults)
   const server = makeServer6(dhcp6Config(config), store, now)
   return {
     store,
     server,
     ask: server.ask,
     pass: (passed) => {
-      seconds += passed
+      pass(passed)
       server.ledger.lapse()
     },
     another: (i, other = config) => makeServer6(dhcp6Config(other), store, now, i),
@@ -290,7 +271,3 @@ export const acquire6 = async (
 /** The address or prefix that an answer gives to an IA; `nothing` when it gives none. */
 export const leaseOf = (heard: Heard | undefined, kind: 'na' | 'pd' = 'na', iaid = 1): string =>
   Object.entries(heard?.[kind][iaid]?.leases ?? {}).find(([, validSec]) => validSec > 0)?.[0] ?? 'nothing'
-
-/** The types of the events of a stream. */
-export const typesOf6 = ({ store }: Pick<Given6, 'store'>, stream: string): string[] =>
-  ([...store.streams].find(([name]) => name === stream)?.[1] ?? []).map(({ type }) => type)

@@ -4,7 +4,7 @@ import { messageType, parameterRequestList } from '../../server/dhcp4/option-acc
 import { OPTION4 } from '../../server/dhcp4/option-codes.ts'
 import { decodePacket4, encodePacket4, payloadOctetsMax } from '../../server/dhcp4/packet.ts'
 import type { Packet4 } from '../../server/dhcp4/packet.ts'
-import { readCorpus } from './corpus4/read.ts'
+import { readCorpus } from './corpus.ts'
 
 const octets = (length: number, value = 0x61): Uint8Array => new Uint8Array(length).fill(value)
 
@@ -35,7 +35,7 @@ const decoded = (bytes: Uint8Array): Packet4 => {
 }
 
 describe('corpus of DHCPv4 packets', () => {
-  for (const { name, expected, bytes } of readCorpus()) {
+  for (const { name, expected, bytes } of readCorpus(4)) {
     it(`${name} is ${expected}`, () => {
       const packet = decodePacket4(bytes)
       expect(E.isLeft(packet) ? packet.left._tag : 'ok').toBe(expected)
@@ -43,7 +43,7 @@ describe('corpus of DHCPv4 packets', () => {
   }
 
   const named = (name: string): Packet4 => {
-    const found = readCorpus().find((packet) => packet.name === name)
+    const found = readCorpus(4).find((packet) => packet.name === name)
     if (found === undefined) throw new Error(`no ${name} in the corpus`)
     return decoded(found.bytes)
   }
@@ -67,7 +67,7 @@ describe('corpus of DHCPv4 packets', () => {
   })
 
   it('names the octet where an option is cut off', () => {
-    const found = readCorpus().find((packet) => packet.name === 'value-past-end')
+    const found = readCorpus(4).find((packet) => packet.name === 'value-past-end')
     expect(decodePacket4(found?.bytes ?? new Uint8Array(0))).toEqual(E.left({ _tag: 'truncatedOption', offset: 243 }))
   })
 })

@@ -6,8 +6,9 @@ import { optionOf, statusOf } from '../../server/dhcp6/option-access.ts'
 import { MESSAGE6, OPTION6 } from '../../server/dhcp6/option-codes.ts'
 import { decodePacket6, encodePacket6, RELAYS_MAX } from '../../server/dhcp6/packet.ts'
 import type { Relay6 } from '../../server/dhcp6/packet.ts'
-import { acquire6, bytes6, clientDuidOf, given6, leaseOf, serverDuidOf, typesOf6 } from '../support/dhcp6.ts'
+import { acquire6, bytes6, clientDuidOf, given6, leaseOf, serverDuidOf } from '../support/dhcp6.ts'
 import type { Given6, Said } from '../support/dhcp6.ts'
+import { typesOf } from '../support/servers.ts'
 
 const subnet = {
   id: 1,
@@ -35,7 +36,7 @@ describe('messages that are not for this server (§16)', () => {
       const na = type === 'informationRequest' ? {} : { 1: [address] }
       expect(await a.ask({ type, client: 1, to: serverDuidOf(9), xid: 50, na })).toBeUndefined()
       expect(dropsOf(a, 'notForUs')).toBe(1)
-      expect(typesOf6(a, `lease6/${address}`)).toEqual(['LeaseClaimed'])
+      expect(typesOf(a, `lease6/${address}`)).toEqual(['LeaseClaimed'])
     },
   )
 
@@ -200,8 +201,8 @@ describe('Renew (§18.3.4) and Rebind (§18.3.5)', () => {
       na: { 1: { leases: { '2001:db8:1::1005': 3600 } } },
       pd: { 1: { leases: { '2001:db8:8000:100::/56': 3600 } } },
     })
-    expect(typesOf6(a, 'lease6/2001:db8:1::1005')).toEqual(['LeaseClaimed'])
-    expect(typesOf6(a, 'prefix6/2001:db8:8000:100::/56')).toEqual(['LeaseClaimed'])
+    expect(typesOf(a, 'lease6/2001:db8:1::1005')).toEqual(['LeaseClaimed'])
+    expect(typesOf(a, 'prefix6/2001:db8:8000:100::/56')).toEqual(['LeaseClaimed'])
   })
 
   it('of an IA that lists nothing gives it what it has', async () => {
@@ -222,14 +223,14 @@ describe('Renew (§18.3.4) and Rebind (§18.3.5)', () => {
     }
     expect(await renewed(300, 9)).toEqual({ [address]: 3300 })
     expect(await renewed(300, 10)).toEqual({ [address]: 3000 })
-    expect(typesOf6(a, `lease6/${address}`)).toEqual(['LeaseClaimed'])
+    expect(typesOf(a, `lease6/${address}`)).toEqual(['LeaseClaimed'])
     expect(await renewed(300, 11)).toEqual({ [address]: 3600 })
     const events = a.store.streams.get(`lease6/${address}` as StreamName) ?? []
     expect(JSON.parse(events[1]?.data ?? '{}')).toMatchObject({ unrecorded: 2, lease: { renewals: 3 } })
     // The client is somewhere else now.
     const moved = { relayOptions: [{ code: OPTION6.interfaceId, data: Uint8Array.of(7) }] }
     expect(await renewed(100, 12, moved)).toEqual({ [address]: 3600 })
-    expect(typesOf6(a, `lease6/${address}`)).toEqual(['LeaseClaimed', 'LeaseRenewed', 'LeaseRenewed'])
+    expect(typesOf(a, `lease6/${address}`)).toEqual(['LeaseClaimed', 'LeaseRenewed', 'LeaseRenewed'])
   })
 
   it('of a prefix that is not delegated any more gives another, and the old with lifetime 0', async () => {
@@ -243,7 +244,7 @@ describe('Renew (§18.3.4) and Rebind (§18.3.5)', () => {
     expect(reply?.pd[1]?.leases[old]).toBe(0)
     expect(leaseOf(reply, 'pd')).toMatch(/^2001:db8:9/)
     await b.ledger.drain()
-    expect(typesOf6(a, `prefix6/${old}`)).toEqual(['LeaseClaimed', 'LeaseReleased'])
+    expect(typesOf(a, `prefix6/${old}`)).toEqual(['LeaseClaimed', 'LeaseReleased'])
   })
 
   it('of an address that was revoked gives another one', async () => {
@@ -330,7 +331,7 @@ describe('Release (§18.3.7) and Decline (§18.3.8)', () => {
     const address = leaseOf(await acquire6(a, { client: 1, na: { 1: [] } }))
     const decline: Said = { type: 'decline', client: 1, to: a.server.duid, xid: 9, na: { 1: [address] } }
     for (let time = 0; time < 2; time++) expect(await a.ask(decline)).toMatchObject({ status: 'success', na: {} })
-    expect(typesOf6(a, `lease6/${address}`)).toEqual(['LeaseClaimed', 'LeaseDeclined'])
+    expect(typesOf(a, `lease6/${address}`)).toEqual(['LeaseClaimed', 'LeaseDeclined'])
   })
 
   it('while the store is away neither is answered: nothing has been ended', async () => {

@@ -4,7 +4,7 @@ import { MESSAGE6, OPTION6 } from '../../server/dhcp6/option-codes.ts'
 import { validate6 } from '../../server/dhcp6/packet-validate.ts'
 import { decodePacket6, encodePacket6, relaysOfReply, RELAYS_MAX } from '../../server/dhcp6/packet.ts'
 import type { Option6, Packet6, Relay6 } from '../../server/dhcp6/packet.ts'
-import { readCorpus6 } from './corpus6/read.ts'
+import { readCorpus } from './corpus.ts'
 
 const option = (code: number, ...data: number[]): Option6 => ({ code, data: Uint8Array.from(data) })
 const relay = (hopCount: number, options: Option6[] = []): Relay6 => ({
@@ -34,7 +34,7 @@ const clientId = option(OPTION6.clientId, 0, 3, 0, 1, 2, 0, 0, 0, 0, 1)
 const serverId = option(OPTION6.serverId, 0, 3, 0, 1, 2, 0, 0, 0, 0, 2)
 
 describe('corpus of DHCPv6 datagrams', () => {
-  for (const { name, expected, bytes } of readCorpus6()) {
+  for (const { name, expected, bytes } of readCorpus(6)) {
     it(`${name} is ${expected}`, () => {
       const packet = decodePacket6(bytes)
       expect(E.isLeft(packet) ? packet.left._tag : (validate6(packet.right) ?? 'ok')).toBe(expected)

@@ -3,7 +3,8 @@ import type { Fault } from '../../adapters/memory/memory-store.ts'
 import { hexText } from '../../domain/address.ts'
 import { iaNaOption, optionOf } from '../../server/dhcp6/option-access.ts'
 import { OPTION6 } from '../../server/dhcp6/option-codes.ts'
-import { acquire6 as acquire, bytes6, clientDuidOf, given6, leaseOf, serverDuidOf, typesOf6 } from '../support/dhcp6.ts'
+import { acquire6 as acquire, bytes6, clientDuidOf, given6, leaseOf, serverDuidOf } from '../support/dhcp6.ts'
+import { typesOf } from '../support/servers.ts'
 import type { Given6, Heard, Said } from '../support/dhcp6.ts'
 import { checkStream } from '../support/ledger-check.ts'
 import { at, policy, T0 } from '../support/lease-spec.ts'
@@ -34,7 +35,7 @@ describe('Solicit and Request', () => {
     expect(address).toMatch(/^2001:db8:1::1[0-9a-f]{3}$/)
     const reply = await a.ask({ type: 'request', client: 1, to: a.server.duid, xid: 2, na: { 1: [address] } })
     expect(reply).toMatchObject({ type: 'reply', na: { 1: { leases: { [address]: 3600 } } } })
-    expect(typesOf6(a, `lease6/${address}`)).toEqual(['LeaseClaimed'])
+    expect(typesOf(a, `lease6/${address}`)).toEqual(['LeaseClaimed'])
   })
 
   it('carry identifiers, timers and the options that were asked for', async () => {
@@ -73,7 +74,7 @@ describe('Solicit and Request', () => {
     const first = await a.ask(request)
     expect(leaseOf(first)).toBe('2001:db8:1::1005')
     expect((await a.ask(request))?.packet).toEqual(first?.packet)
-    expect(typesOf6(a, 'lease6/2001:db8:1::1005')).toEqual(['LeaseClaimed'])
+    expect(typesOf(a, 'lease6/2001:db8:1::1005')).toEqual(['LeaseClaimed'])
   })
 
   it('a Request for an address that another has gets another one in the same Reply', async () => {
@@ -106,7 +107,7 @@ describe('Solicit and Request', () => {
     const reply = await a.ask({ type: 'solicit', client: 1, na: { 1: [] }, more: [rapid] })
     expect(reply?.type).toBe('reply')
     expect(optionOf(reply?.packet.options ?? [], OPTION6.rapidCommit)).toEqual(new Uint8Array(0))
-    expect(typesOf6(a, `lease6/${leaseOf(reply)}`)).toEqual(['LeaseClaimed'])
+    expect(typesOf(a, `lease6/${leaseOf(reply)}`)).toEqual(['LeaseClaimed'])
     expect((await a.ask({ type: 'solicit', client: 2, na: { 1: [] } }))?.type).toBe('advertise')
     const unwilling = given()
     expect((await unwilling.ask({ type: 'solicit', client: 1, na: { 1: [] }, more: [rapid] }))?.type).toBe('advertise')
@@ -177,7 +178,7 @@ describe('when nothing is free', () => {
     await acquire(a, { client: 1, na: { 1: [] } })
     a.pass(3600 + 6)
     expect(leaseOf(await acquire(a, { client: 2, na: { 1: [] } }))).toBe('2001:db8:1::1')
-    expect(typesOf6(a, 'lease6/2001:db8:1::1')).toEqual(['LeaseClaimed', 'LeaseExpired', 'LeaseClaimed'])
+    expect(typesOf(a, 'lease6/2001:db8:1::1')).toEqual(['LeaseClaimed', 'LeaseExpired', 'LeaseClaimed'])
   })
 
   it('what another server has released meanwhile is found before the client is refused', async () => {
@@ -199,7 +200,7 @@ describe('Renew and Rebind', () => {
     a.pass(1000)
     const renew: Said = { type: 'renew', client: 1, to: a.server.duid, xid: 50, na: { 1: [address] } }
     expect((await a.ask(renew))?.na).toEqual({ 1: { leases: { [address]: 3600 } } })
-    expect(typesOf6(a, `lease6/${address}`)).toEqual(['LeaseClaimed', 'LeaseRenewed'])
+    expect(typesOf(a, `lease6/${address}`)).toEqual(['LeaseClaimed', 'LeaseRenewed'])
     const state = a.server.replica.get(`lease6/${address}` as never).state
     expect(state).toMatchObject({ status: 'bound', lease: { expiresAt: at(4600), startsAt: T0 } })
   })
@@ -298,8 +299,8 @@ describe('Release and Decline', () => {
     const [address, prefix] = [leaseOf(reply), leaseOf(reply, 'pd')]
     const release: Said = { type: 'release', client: 1, to: a.server.duid, na: { 1: [address] }, pd: { 1: [prefix] } }
     expect(await a.ask(release)).toMatchObject({ type: 'reply', status: 'success', na: {}, pd: {} })
-    expect(typesOf6(a, `lease6/${address}`)).toEqual(['LeaseClaimed', 'LeaseReleased'])
-    expect(typesOf6(a, `prefix6/${prefix}`)).toEqual(['LeaseClaimed', 'LeaseReleased'])
+    expect(typesOf(a, `lease6/${address}`)).toEqual(['LeaseClaimed', 'LeaseReleased'])
+    expect(typesOf(a, `prefix6/${prefix}`)).toEqual(['LeaseClaimed', 'LeaseReleased'])
     // Heard twice it is still the same Release, and says the same.
     expect(await a.ask(release)).toMatchObject({ status: 'success', na: {}, pd: {} })
     const stranger = await a.ask({ ...release, client: 2 })

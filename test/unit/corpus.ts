@@ -2,21 +2,21 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
 /**
- * One packet of the corpus: a file of hexadecimal octets, a field a line, `#` before comments, `00*64` for 64 zeros.
+ * One packet of a corpus: a file of hexadecimal octets, a field a line, `#` before comments, `00*64` for 64 zeros.
  */
 export interface CorpusPacket {
   readonly name: string
-  /** `ok`, or the tag of the failure that decoding must give. */
+  /** `ok`, the tag with which decoding must fail, or the reason for which the decoded message must be discarded. */
   readonly expected: string
   readonly bytes: Uint8Array
 }
 
-/** All packets beside this file, by name. */
-export const readCorpus = (): CorpusPacket[] =>
-  readdirSync(import.meta.dirname)
-    .filter((file) => file.endsWith('.hex'))
-    .sort()
-    .map((file) => parse(file, readFileSync(join(import.meta.dirname, file), 'utf8')))
+/** All packets of DHCPv4 or DHCPv6, by name. */
+export const readCorpus = (version: 4 | 6): CorpusPacket[] => {
+  const folder = join(import.meta.dirname, `corpus${version}`)
+  const files = readdirSync(folder).filter((file) => file.endsWith('.hex'))
+  return files.sort().map((file) => parse(file, readFileSync(join(folder, file), 'utf8')))
+}
 
 const parse = (file: string, text: string): CorpusPacket => {
   const expected = /^# expect: (\w+)$/m.exec(text)?.[1]
