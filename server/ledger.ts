@@ -198,7 +198,7 @@ export class Ledger {
     const offered = evolve(state, event) as Used
     replica.plan(stream, offered)
     if (record && this.#offers.size < this.#options.queueMax) {
-      this.#offers.set(stream, { stream, expected: replica.get(stream).revision, event, at })
+      this.#offers.set(stream, { stream, expected: replica.revision(stream), event, at })
       this.#planFlush()
     }
     return E.right(offered)
@@ -247,7 +247,7 @@ export class Ledger {
     const decided = this.#decide(state, this.#unrecorded.counted(task.stream, task.command, state), at)
     if (E.isRight(decided) && decided.right._tag === 'Some') {
       task.event = decided.right.value
-      task.expected = replica.get(task.stream).revision
+      task.expected = replica.revision(task.stream)
       replica.plan(task.stream, evolve(state, task.event) as Used)
       this.#queue.push(task)
       this.#planFlush()
@@ -332,7 +332,7 @@ export class Ledger {
     const tasks: Task[] = []
     for (let left = this.#queue.length; left > 0 && tasks.length < batchMax; left--) {
       const task = this.#queue.shift() as Task
-      if (replica.get(task.stream).revision === task.expected) tasks.push(task)
+      if (replica.revision(task.stream) === task.expected) tasks.push(task)
       else {
         replica.unplan(task.stream)
         task.event = undefined
@@ -511,7 +511,7 @@ export class Ledger {
     for (const offer of this.#offers.values()) {
       if (ripe.length >= offerBatchMax || (!all && offer.at > before)) break
       if (this.#underWay.has(offer.stream)) continue
-      if (replica.get(offer.stream).revision === offer.expected) ripe.push(offer)
+      if (replica.revision(offer.stream) === offer.expected) ripe.push(offer)
       else this.#dropOffer(offer.stream)
     }
     return ripe

@@ -6,10 +6,11 @@
 import type { Recorded, Revision } from '../domain/event-store.ts'
 import { NO_STREAM } from '../domain/event-store.ts'
 import type { Instant } from '../domain/instant.ts'
-import { evolve, makeLease, vacant } from '../domain/lease.ts'
-import type { ClientKey, Lease, LeaseState, Relay, Status, Used } from '../domain/lease.ts'
+import { evolve, vacant } from '../domain/lease.ts'
+import type { ClientKey, LeaseState, Used } from '../domain/lease.ts'
 import type { StreamName } from '../domain/stream.ts'
 import { DueList } from './due-list.ts'
+import { PackedLeases } from './packed-leases.ts'
 
 /** The last known state of a stream and the revision that made it; -1 when nothing ever happened. */
 export interface Entry {
@@ -31,165 +32,33 @@ const VACANT: Standing = { status: 'vacant', expiresAt: 0 }
 
 const unknown: Entry = { revision: NO_STREAM, state: vacant }
 
-/** What a lease has in common with most others of its subnet. */
-type Common = Readonly<
-  Pick<
-    Lease,
-    | 'fqdnForward'
-    | 'fqdnReverse'
-    | 'hwSource'
-    | 'hwType'
-    | 'poolId'
-    | 'preferredLifetimeSec'
-    | 'subnetId'
-    | 'userContext'
-    | 'validLifetimeSec'
-  >
->
-
-/** What only this lease has, beside its holder; undefined where the key of the holder says all of it. */
-type Own = Readonly<Pick<Lease, 'clientId' | 'duid' | 'hostname' | 'hwAddress' | 'iaid'>>
-
-/**
- * A stream with an event, packed, because there are as many as leases: a state is made from it when somebody asks for
- * one. It is never changed; the next event brings another one. `stream` is the one copy of the name that everything
- * else here points to.
- */
-class Known implements Entry {
-  readonly stream: StreamName
-  readonly revision: Revision
-  readonly status: Status
-  readonly holder: ClientKey
-  readonly expiresAt: Instant
-  readonly startsAt: Instant
-  readonly renewals: number
-  readonly transactionId: number
-  readonly relay: Relay | undefined
-  readonly common: Common
-  readonly own: Own | undefined
-
-  constructor(stream: StreamName, revision: Revision, state: Used, holder: ClientKey, shared: Shared) {
-    const { lease } = state
-    this.stream = stream
-    this.revision = revision
-    this.status = state.status
-    this.holder = holder
-    this.expiresAt = lease.expiresAt
-    this.startsAt = lease.startsAt
-    this.renewals = lease.renewals
-    this.transactionId = lease.transactionId
-    this.relay = shared.relay(lease.relay)
-    this.common = shared.common(lease)
-    this.own = ownOf(lease)
-  }
-
-  get state(): Used {
-    const own = this.own ?? { ...NOTHING_OWN, hwAddress: hardwareIn(this.holder, this.common.hwType) }
-    const terms = { ...this.common, ...own, holder: this.holder, relay: this.relay, transactionId: this.transactionId }
-    return { status: this.status, lease: makeLease(terms, this.expiresAt, this.renewals, this.startsAt) }
-  }
-}
-
-const NOTHING_OWN: Own = {
-  clientId: undefined,
-  duid: undefined,
-  hostname: undefined,
-  hwAddress: undefined,
-  iaid: undefined,
-}
-
-const ownOf = ({ clientId, duid, hostname, hwAddress, hwType, iaid, holder }: Lease): Own | undefined => {
-  const nothingElse = clientId === undefined && duid === undefined && hostname === undefined && iaid === undefined
-  return nothingElse && hwAddress === hardwareIn(holder, hwType)
-    ? undefined
-    : { clientId, duid, hostname, hwAddress, iaid }
-}
-
-/** The hardware address in `hw:<htype>:<hex>`. */
-const hardwareIn = (holder: ClientKey, hwType: number | undefined): string | undefined => {
-  const prefix = hwType === ETHERNET ? 'hw:1:' : `hw:${hwType}:`
-  return holder.startsWith(prefix) ? holder.slice(prefix.length) : undefined
-}
-
-const ETHERNET = 1
-
-/** Keeps one copy of what is equal in many leases. */
-class Shared {
-  readonly #commons = new Map<string, Common>()
-  /** Relays that say nothing but their address, by that address. */
-  readonly #relays = new Map<string, Relay>()
-  #last: Common | undefined
-
-  common(lease: Lease): Common {
-    if (this.#last !== undefined && sameCommon(this.#last, lease)) return this.#last
-    const common = commonOf(lease)
-    this.#last = pooled(this.#commons, JSON.stringify(Object.values(common).map((value) => value ?? null)), common)
-    return this.#last
-  }
-
-  relay(relay: Relay | undefined): Relay | undefined {
-    if (relay?.address === undefined || !saysAddressAlone(relay)) return relay
-    return pooled(this.#relays, relay.address, relay)
-  }
-}
-
-/** What comes from clients and relays must not fill the memory; networks have fewer kinds of leases than this. */
-const POOLED_MAX = 4_096
-
-const pooled = <A>(pool: Map<string, A>, key: string, value: A): A => {
-  const known = pool.get(key)
-  if (known === undefined && pool.size < POOLED_MAX) pool.set(key, value)
-  return known ?? value
-}
-
-const commonOf = (lease: Lease): Common => ({
-  fqdnForward: lease.fqdnForward,
-  fqdnReverse: lease.fqdnReverse,
-  hwSource: lease.hwSource,
-  hwType: lease.hwType,
-  poolId: lease.poolId,
-  preferredLifetimeSec: lease.preferredLifetimeSec,
-  subnetId: lease.subnetId,
-  userContext: lease.userContext,
-  validLifetimeSec: lease.validLifetimeSec,
-})
-
-const sameCommon = (common: Common, lease: Lease): boolean =>
-  common.subnetId === lease.subnetId &&
-  common.poolId === lease.poolId &&
-  common.validLifetimeSec === lease.validLifetimeSec &&
-  common.preferredLifetimeSec === lease.preferredLifetimeSec &&
-  common.hwType === lease.hwType &&
-  common.hwSource === lease.hwSource &&
-  common.fqdnForward === lease.fqdnForward &&
-  common.fqdnReverse === lease.fqdnReverse &&
-  common.userContext === lease.userContext
-
-const saysAddressAlone = (relay: Relay): boolean => {
-  for (const field in relay) if (field !== 'address' && relay[field as keyof Relay] !== undefined) return false
-  return true
-}
-
 /** The in-memory replica. All leases of all protocols are in one replica. */
 export class Replica {
-  readonly #entries = new Map<StreamName, Known>()
+  readonly #places = new Map<StreamName, number>()
+  readonly #leases = new PackedLeases()
   readonly #tentative = new Map<StreamName, Used>()
   readonly #byHolder: HolderIndex = new Map()
   /** Offers in memory, by the client that they were made to. */
   readonly #offeredTo: HolderIndex = new Map()
   readonly #due = new DueList<StreamName>()
   readonly #lapses = new DueList<StreamName>()
-  readonly #shared = new Shared()
   #listener: ReplicaListener = () => undefined
 
   /** Streams that have at least one event. */
   get size(): number {
-    return this.#entries.size
+    return this.#places.size
   }
 
-  /** All streams with their state, in no particular order. */
-  entries(): IterableIterator<[StreamName, Entry & { readonly state: Used }]> {
-    return this.#entries.entries()
+  /** The streams that have at least one event, in no particular order. */
+  streams(): IterableIterator<StreamName> {
+    return this.#places.keys()
+  }
+
+  /** All of them with their state. */
+  *entries(): Generator<readonly [StreamName, Entry & { readonly state: Used }]> {
+    for (const [stream, place] of this.#places) {
+      yield [stream, { revision: this.#leases.revision(place), state: this.#leases.state(place) }]
+    }
   }
 
   /** Streams that this server is about to write, or has offered without writing. */
@@ -204,7 +73,15 @@ export class Replica {
 
   /** What the ledger says of a stream, as far as it has been read. */
   get(stream: StreamName): Entry {
-    return this.#entries.get(stream) ?? unknown
+    const place = this.#places.get(stream)
+    if (place === undefined) return unknown
+    return { revision: this.#leases.revision(place), state: this.#leases.state(place) }
+  }
+
+  /** The revision of {@link get}, without making a state. */
+  revision(stream: StreamName): Revision {
+    const place = this.#places.get(stream)
+    return place === undefined ? NO_STREAM : this.#leases.revision(place)
   }
 
   /** The state to decide new offers on: what is about to be written, else what is known. */
@@ -216,36 +93,52 @@ export class Replica {
   standing(stream: StreamName): Standing {
     const planned = this.#tentative.get(stream)
     if (planned !== undefined) return { status: planned.status, expiresAt: planned.lease.expiresAt }
-    return this.#entries.get(stream) ?? VACANT
+    return this.#known(stream)
+  }
+
+  #known(stream: StreamName): Standing {
+    const place = this.#places.get(stream)
+    if (place === undefined) return VACANT
+    return { status: this.#leases.status(place), expiresAt: this.#leases.expiresAt(place) }
   }
 
   /** Takes in an event; `false` when this or a later one of its stream is known already. */
   apply(recorded: Recorded): boolean {
-    const before = this.#entries.get(recorded.stream)
-    if (before !== undefined && recorded.revision <= before.revision) return false
+    const { stream, revision, event } = recorded
+    const place = this.#places.get(stream)
+    if (place !== undefined && revision <= this.#leases.revision(place)) return false
     // Every event carries the whole lease, so the state before it need not be unpacked.
-    this.load(recorded.stream, recorded.revision, evolve(vacant, recorded.event) as Used)
+    this.#take(place ?? this.#placeFor(stream), revision, evolve(vacant, event) as Used)
     return true
   }
 
   /**
-   * Sets a stream to a state that is known to stand at `revision`: from a snapshot, or from `apply`. Whatever was planned
-   * for the stream is void: it was decided on an older state, and must not hide this one.
+   * Sets a stream to a state that is known to stand at `revision`: from a snapshot, or for the ledger. Whatever was
+   * planned for the stream is void: it was decided on an older state, and must not hide this one.
    */
   load(stream: StreamName, revision: Revision, state: Used): void {
+    this.#take(this.#places.get(stream) ?? this.#placeFor(stream), revision, state)
+  }
+
+  #placeFor(stream: StreamName): number {
+    const place = this.#leases.add(stream)
+    this.#places.set(stream, place)
+    return place
+  }
+
+  #take(place: number, revision: Revision, state: Used): void {
+    const stream = this.#leases.stream(place)
     this.#forget(stream)
-    const before = this.#entries.get(stream)
     const { holder, expiresAt } = state.lease
-    const same = before?.holder === holder
-    // The index of holders keeps the text of the first event: the later ones are copies.
-    const known = new Known(before?.stream ?? stream, revision, state, same ? before.holder : holder, this.#shared)
-    this.#entries.set(known.stream, known)
-    if (!same) {
-      if (before !== undefined) unindex(this.#byHolder, before.holder, known.stream)
-      index(this.#byHolder, holder, known.stream)
+    const before = this.#leases.holder(place)
+    if (before === holder) this.#leases.set(place, revision, state, before)
+    else {
+      this.#leases.set(place, revision, state, holder)
+      if (before !== undefined) unindex(this.#byHolder, before, stream)
+      index(this.#byHolder, holder, stream)
     }
-    if (state.status === 'bound' || state.status === 'declined') this.#due.add(expiresAt, known.stream)
-    if (state.status === 'offered') this.#lapses.add(expiresAt, known.stream)
+    if (state.status === 'bound' || state.status === 'declined') this.#due.add(expiresAt, stream)
+    if (state.status === 'offered') this.#lapses.add(expiresAt, stream)
     this.#listener(stream)
   }
 
@@ -275,8 +168,8 @@ export class Replica {
   /** Streams whose lease or probation ended by `before`; each is given once for each end. At most `countMax`. */
   takeDue(before: Instant, countMax: number): StreamName[] {
     return this.#due.take(before, countMax, (stream) => {
-      const { state } = this.get(stream)
-      return (state.status === 'bound' || state.status === 'declined') && state.lease.expiresAt <= before
+      const { status, expiresAt } = this.#known(stream)
+      return (status === 'bound' || status === 'declined') && expiresAt <= before
     })
   }
 

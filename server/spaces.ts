@@ -80,7 +80,7 @@ export class Spaces {
     }
     for (const sorted of Object.values(this.#sorted)) sorted.sort((a, b) => (a.first < b.first ? -1 : 1))
     this.#block(dhcp4, dhcp6)
-    for (const [stream] of replica.entries()) this.sync(stream)
+    for (const stream of replica.streams()) this.sync(stream)
     for (const stream of replica.tentativeStreams()) this.sync(stream)
   }
 
