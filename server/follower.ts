@@ -6,7 +6,7 @@
  * page: a page costs as much as many events. A reading that somebody waits for does not.
  */
 import * as E from 'fp-ts/lib/Either.js'
-import type { Checkpoint, EventReader, LogName } from '../domain/event-store.ts'
+import type { Checkpoint, EventReader, LogName, Stored } from '../domain/event-store.ts'
 import type { Timer } from '../projections/timer.ts'
 import { applyStored } from './ledger.ts'
 import type { Logger } from './logger.ts'
@@ -31,6 +31,9 @@ export interface FollowerOptions {
   /** Told how many events have been read in this catch-up so far, page by page. */
   readonly onProgress?: (read: number) => void
 }
+
+/** Events that are taken in without a pause: a millisecond or two. */
+const TURN_EVENTS = 500
 
 /** Follows the ledger from a checkpoint on. */
 export class Follower {
@@ -121,7 +124,7 @@ export class Follower {
    * the replica takes in the one before.
    */
   async #read(toTheEnd: boolean): Promise<boolean> {
-    const { store, replica, pageMax, onFatal, onProgress, log } = this.#options
+    const { store, pageMax, onFatal, onProgress, log } = this.#options
     const freshness = toTheEnd ? 'committed' : 'seen'
     let count = 0
     let reading = store.readAfter(this.#asked(this.#checkpoint), pageMax, freshness)()
@@ -135,7 +138,7 @@ export class Follower {
       const { events, next } = page.right
       const isLast = events.length === 0 || (!toTheEnd && events.length < pageMax)
       if (!isLast) reading = store.readAfter(this.#asked(next), pageMax, freshness)()
-      for (const stored of events) if (!applyStored(replica, stored, onFatal)) return false
+      if (!(await this.#takeIn(events))) return false
       this.#checkpoint = this.#following
         ? { ...next, [this.#options.own]: this.#checkpoint[this.#options.own] ?? 0 }
         : next
@@ -144,6 +147,19 @@ export class Follower {
       if (isLast) break
     }
     this.#pollMs = count > 0 ? this.#options.pollMinMs : Math.min(this.#pollMs * 2, this.#options.pollMaxMs)
+    return true
+  }
+
+  /**
+   * Takes in a page, a part at a time with a turn for all else in between: for packets, and for the connection to the
+   * store, which sends the question for the next page only when it has a turn.
+   */
+  async #takeIn(events: ReadonlyArray<Stored>): Promise<boolean> {
+    const { replica, onFatal, timer } = this.#options
+    for (let at = 0; at < events.length; at++) {
+      if (at > 0 && at % TURN_EVENTS === 0) await new Promise<void>((resolve) => timer.soon(resolve))
+      if (!applyStored(replica, events[at] as Stored, onFatal)) return false
+    }
     return true
   }
 
