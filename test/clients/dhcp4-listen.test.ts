@@ -82,7 +82,7 @@ describe.skipIf(reason !== undefined)(
     it('wait for an interface that comes late, beside the service or before its start', async () => {
       const namespace = await place()
       const retries = {
-        'service-sockets-max-retries': 100,
+        'service-sockets-max-retries': 1_000,
         'service-sockets-retry-wait-time': 50,
         'dhcp-socket-type': 'udp',
       }

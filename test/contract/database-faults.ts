@@ -10,6 +10,7 @@ import type { EventReader, EventStore, LogName, LogTaken, ReadError } from '../.
 import { freePort } from '../support/postgres.ts'
 import { until } from '../support/process.ts'
 import { batchOf, claim, claims, must, streamAt } from './proposals.ts'
+import { eventStoreFaults } from './event-store-faults.ts'
 import { carriedOut, endOf } from './settling.ts'
 import { startProxy } from './proxy.ts'
 
@@ -63,14 +64,25 @@ export const optionsOf = (server: DatabaseServer, database: string, port = serve
   ...(server.password === undefined ? {} : { password: server.password }),
 })
 
-/** Runs the faults against the server that `find` gives while tests run. */
-export const databaseFaults = (find: () => DatabaseServer): void => {
+/** Runs the faults, those of connections too, against the server that `find` gives while tests run. */
+export const databaseFaults = (name: string, find: () => DatabaseServer): void => {
   let databases = 0
   const newDatabase = async (): Promise<string> => {
     const database = `suite_${++databases}`
     await find().createDatabase(database)
     return database
   }
+
+  eventStoreFaults(name, async () => {
+    const server = find()
+    const database = await newDatabase()
+    return {
+      upstream: { host: server.host, port: server.port },
+      open: (log, port) =>
+        server.open({ ...optionsOf(server, database, port), ...(port === undefined ? PATIENT : QUICK) }, log),
+      dispose: async () => undefined,
+    }
+  })
 
   describe('the server itself', () => {
     let server: DatabaseServer

@@ -15,7 +15,6 @@ import type { TestPostgres } from '../support/postgres.ts'
 import { signalOne, until } from '../support/process.ts'
 import { databaseFaults, optionsOf, PATIENT, QUICK } from './database-faults.ts'
 import type { DatabaseServer } from './database-faults.ts'
-import { eventStoreFaults } from './event-store-faults.ts'
 import { batchOf, claim, claims, must, right, streamAt } from './proposals.ts'
 import { carriedOut, settled } from './settling.ts'
 import { expectSoundLogs } from './sound-logs.ts'
@@ -54,19 +53,7 @@ describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '
     refusal: /nowhere/,
   })
 
-  eventStoreFaults('postgres', async () => {
-    const database = `faults_${++databases}`
-    await server.createDatabase(database)
-    return {
-      upstream: { host: server.host, port: server.port },
-      open: (log, port) =>
-        port === undefined
-          ? openPostgres(optionsFor(database), log)
-          : openPostgres({ ...optionsOf(found(), database, port), ...QUICK }, log),
-      dispose: async () => undefined,
-    }
-  })
-  databaseFaults(found)
+  databaseFaults('postgres', found)
 
   describe('the server', () => {
     let store: EventStore
