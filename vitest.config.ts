@@ -10,8 +10,8 @@ export default defineConfig({
     setupFiles: ['test/support/property-seed.ts'],
     maxWorkers: 2,
     // More than a condition is waited for (`until`), which then says what did not come: nothing here measures time.
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    testTimeout: 120_000,
+    hookTimeout: 240_000,
     reporters: ['default', ['json', { outputFile: process.env['TEST_RESULTS'] ?? 'build/test-results.json' }]],
   },
 })

@@ -198,7 +198,7 @@ describe.each([
           const given = lines.slice(0, lines.indexOf(stood) + 1)
           expectWhole([...given, ...rest], end)
         }
-      }, 120_000)
+      }, 300_000)
 
       it('is replayed and verified while servers append', async () => {
         const ledger = (command: string): Promise<string> =>
@@ -219,7 +219,7 @@ describe.each([
         // The servers' projectors go on where the rebuilt tables stand.
         await until('tables at the end of the ledger', async () => (await lag()) === 0)
         expect(await ledger('verify')).toContain('everything fits')
-      }, 120_000)
+      }, 300_000)
 
       it('ends `ledger tail` with 0 when whoever reads has gone, or says that it should end', async () => {
         const piped = `"$@" | head -n 3; echo "ended with \${PIPESTATUS[0]}"`

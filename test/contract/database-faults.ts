@@ -11,6 +11,7 @@ import { freePort } from '../support/postgres.ts'
 import { until } from '../support/process.ts'
 import { batchOf, claim, claims, must, streamAt } from './proposals.ts'
 import { eventStoreFaults } from './event-store-faults.ts'
+import { PATIENT, QUICK } from './limits.ts'
 import { carriedOut, endOf } from './settling.ts'
 import { startProxy } from './proxy.ts'
 
@@ -24,12 +25,6 @@ export interface DatabaseOptions {
   readonly statementTimeoutMs?: number
   readonly preferAgainMs?: number
 }
-
-/** Limits of a store that is to run into them: as short as a busy machine allows. */
-export const QUICK = { connectTimeoutMs: 1_000, statementTimeoutMs: 1_000 }
-
-/** Limits that nothing runs into. */
-export const PATIENT = { connectTimeoutMs: 30_000, statementTimeoutMs: 30_000 }
 
 /** A database server, and the store that is made for it. */
 export interface DatabaseServer {
@@ -132,7 +127,7 @@ export const databaseFaults = (name: string, find: () => DatabaseServer): void =
         await until('events can be read', async () => E.isRight(await other.readAfter(START, 1)()))
         expect(await count()).toBe(expected)
       }
-    }, 120_000)
+    })
 
     it('has lost confirmed events: the store ends instead of going on behind them', async () => {
       await must(store.append(claims(40, 3)))

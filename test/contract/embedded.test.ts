@@ -14,8 +14,9 @@ import { openPostgres, openPostgresReader } from '../../adapters/postgres/open.t
 import { START } from '../../domain/event-store.ts'
 import { isAlive, isRoot, must as mustRun, signalOne, start, until, which } from '../support/process.ts'
 import { eventStoreContract } from './event-store-contract.ts'
+import { PATIENT } from './limits.ts'
 import { claims, must, right } from './proposals.ts'
-import { settled } from './settling.ts'
+import { carriedOut } from './settling.ts'
 
 const programs = await findPrograms()
 const missing = programs._tag === 'Left' ? programs.left : undefined
@@ -37,7 +38,7 @@ describe.skipIf(missing !== undefined)(`embedded${missing === undefined ? '' : `
 
     eventStoreContract('embedded', async () => {
       const name = `contract_${++databases}`
-      const { options } = database
+      const options = { ...database.options, ...PATIENT }
       const [host] = options.hosts
       const connection = { host: host?.host as string, user: options.user, max: 1, onnotice: () => undefined }
       const owner = postgres({ ...connection, database: options.database })
@@ -172,16 +173,16 @@ describe.skipIf(missing !== undefined)(`embedded${missing === undefined ? '' : `
 
     it('starts again by itself when it dies, and the service goes on', async () => {
       const database = await open()
-      const options = { ...database.options, connectTimeoutMs: 300 }
+      const options = { ...database.options, connectTimeoutMs: 1_000 }
       const store = await must(openPostgres(options, 'alpha'))
       await must(store.append(claims(0, 2)))
       const pid = database.pid()
-      const appending = store.append(claims(10, 50))()
+      const batch = claims(10, 50)
+      const appending = store.append(batch)()
       signalOne(pid, 'SIGKILL')
       const appended = await appending
       await until('it runs again', async () => database.pid() !== pid && (await store.clock()())._tag === 'Right')
-      if (appended._tag === 'Left' && appended.left._tag === 'OutcomeUnknown') await settled(store)
-      else if (appended._tag === 'Left') await must(store.append(claims(10, 50)))
+      await carriedOut(store, batch, appended)
       expect(await countEvents(database)).toBe(52)
       await store.close()
     })

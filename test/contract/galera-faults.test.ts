@@ -88,7 +88,7 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
     expect((await soundEvents(beta)).length).toBe(confirmed.length + 5)
     await alpha.close()
     await beta.close()
-  }, 120_000)
+  }, 300_000)
 
   it('sees on one node at once what was committed on another, also right after a fail-over', async () => {
     const options = await optionsFrom(0, 1, 2)
@@ -302,5 +302,5 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
     await until('pages can be read', async () => E.isRight(await store.readAfter(START, 1)()))
     expect(await soundEvents(store)).toHaveLength(32)
     await store.close()
-  }, 120_000)
+  }, 300_000)
 })

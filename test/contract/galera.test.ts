@@ -6,6 +6,7 @@ import { galeraMissing, startGalera } from '../support/mariadb.ts'
 import type { TestGalera } from '../support/mariadb.ts'
 import { eventStoreContract } from './event-store-contract.ts'
 import type { LedgerUnderTest } from './event-store-contract.ts'
+import { PATIENT } from './limits.ts'
 
 const missing = galeraMissing()
 describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : ` (skipped: ${missing})`}`, () => {
@@ -29,6 +30,7 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
         database,
         user: 'ledger',
         password: 'ledger',
+        ...PATIENT,
       }
     }
     const admin = await createConnection(`mysql://ledger:ledger@${hosts[2]?.host}:${hosts[2]?.port}/${database}`)

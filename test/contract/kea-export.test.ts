@@ -161,7 +161,7 @@ describe.skipIf(missing !== undefined)(`going back to Kea${because(missing)}`, (
       await must([process.execPath, join(ROOT, 'server/ledger-cli.ts'), ...words, '--out', out])
     }
     await goesOnAtKea('csv', { type: 'memfile' })
-  }, 120_000)
+  }, 300_000)
 
   const noTables = keaTablesMissing('pgsql')
   it.skipIf(noTables !== undefined)(

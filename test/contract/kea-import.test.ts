@@ -139,7 +139,7 @@ describe.skipIf(missing !== undefined)(
       })
       await cleanUp(files[0] as string, '4')
       await takeOver('from_memfile', await inPostgres('from_memfile'), files, story)
-    }, 120_000)
+    }, 300_000)
 
     const noTables4 = keaTablesMissing('pgsql')
     it.skipIf(noTables4 !== undefined)(

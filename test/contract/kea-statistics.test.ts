@@ -209,6 +209,6 @@ for (const { name, missing, open } of ENGINES) {
       } finally {
         await site.close()
       }
-    }, 120_000)
+    }, 300_000)
   })
 }

@@ -9,6 +9,7 @@ import { mariadbMissing, startMariadb } from '../support/mariadb.ts'
 import type { TestMariadb } from '../support/mariadb.ts'
 import { busySite } from './lease-table-histories.ts'
 import { applyBatch, batchesOf, leaseTablesContract } from './lease-tables-contract.ts'
+import { PATIENT } from './limits.ts'
 import { must } from './proposals.ts'
 
 const missing = mariadbMissing()
@@ -24,7 +25,7 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? '' :
     const database = `tables_${++databases}`
     const url = await server.createDatabase(database)
     const { host, port, user, password } = server
-    const options: MysqlTablesOptions = { hosts: [{ host, port }], database, user, password }
+    const options: MysqlTablesOptions = { hosts: [{ host, port }], database, user, password, ...PATIENT }
     await must(migrateMysql(options, 'tables'))
     const admin = await createConnection({ uri: url, multipleStatements: true })
     return { options, admin }

@@ -11,6 +11,7 @@ import { until } from '../support/process.ts'
 import { decideAll } from '../unit/projection-given.ts'
 import { busySite } from './lease-table-histories.ts'
 import { applyBatch, batchesOf, leaseTablesContract } from './lease-tables-contract.ts'
+import { PATIENT } from './limits.ts'
 import { must } from './proposals.ts'
 
 const missing = postgresMissing()
@@ -29,6 +30,7 @@ describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '
       hosts: [{ host: server.host, port: server.port }],
       database,
       user: server.user,
+      ...PATIENT,
     }
     await must(migratePostgres(options, 'tables'))
     const admin = postgres(url, { max: 1, onnotice: () => undefined })

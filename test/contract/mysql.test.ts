@@ -6,6 +6,7 @@ import { mariadbMissing, startMariadb } from '../support/mariadb.ts'
 import type { TestMariadb } from '../support/mariadb.ts'
 import { eventStoreContract } from './event-store-contract.ts'
 import type { LedgerUnderTest } from './event-store-contract.ts'
+import { PATIENT } from './limits.ts'
 
 const missing = mariadbMissing()
 describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? '' : ` (skipped: ${missing})`}`, () => {
@@ -20,7 +21,7 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? '' :
     const database = `contract_${++databases}`
     const url = await server.createDatabase(database)
     const { host, port, user, password } = server
-    const options: MysqlOptions = { hosts: [{ host, port }], database, user, password }
+    const options: MysqlOptions = { hosts: [{ host, port }], database, user, password, ...PATIENT }
     const admin = await createConnection(url)
     return {
       open: (log) => openMysql(options, log),

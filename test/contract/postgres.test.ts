@@ -6,6 +6,7 @@ import { postgresMissing, startPostgres } from '../support/postgres.ts'
 import type { TestPostgres } from '../support/postgres.ts'
 import { eventStoreContract } from './event-store-contract.ts'
 import type { LedgerUnderTest } from './event-store-contract.ts'
+import { PATIENT } from './limits.ts'
 
 const missing = postgresMissing()
 describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '' : ` (skipped: ${missing})`}`, () => {
@@ -23,6 +24,7 @@ describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '
       hosts: [{ host: server.host, port: server.port }],
       database,
       user: server.user,
+      ...PATIENT,
     }
     const admin = postgres(url, { max: 1, onnotice: () => undefined })
     return {

@@ -30,6 +30,7 @@ import type { TestPostgres } from '../support/postgres.ts'
 import { step } from './lease-table-histories.ts'
 import type { Step } from './lease-table-histories.ts'
 import { applyBatch, batchesOf, shown } from './lease-tables-contract.ts'
+import { PATIENT } from './limits.ts'
 import { must, right } from './proposals.ts'
 
 const COMMANDS = Number(process.env['LL_COMMANDS'] ?? 10_000)
@@ -121,7 +122,7 @@ describe.skipIf(missing !== undefined)(
       },
       postgres: async () => {
         const { host, port, user, database } = postgres
-        const options = { hosts: [{ host, port }], user, database }
+        const options = { hosts: [{ host, port }], user, database, ...PATIENT }
         await must(migratePostgres(options, 'tables'))
         return {
           stores: [await must(openPostgres(options, 'alpha')), await must(openPostgres(options, 'beta'))],
@@ -130,7 +131,7 @@ describe.skipIf(missing !== undefined)(
       },
       mariadb: async () => {
         const { host, port, user, password, database } = mariadb
-        const options = { hosts: [{ host, port }], user, password, database }
+        const options = { hosts: [{ host, port }], user, password, database, ...PATIENT }
         await must(migrateMysql(options, 'tables'))
         return {
           stores: [await must(openMysql(options, 'alpha')), await must(openMysql(options, 'beta'))],
@@ -138,7 +139,7 @@ describe.skipIf(missing !== undefined)(
         }
       },
       eventstore: async () => {
-        const options = { connectionString: kurrent.url }
+        const options = { connectionString: kurrent.url, callTimeoutMs: PATIENT.statementTimeoutMs }
         return {
           stores: [await must(openEventStore(options, 'alpha')), await must(openEventStore(options, 'beta'))],
           tables: openMemoryTables(makeMemoryTables()),
@@ -163,6 +164,6 @@ describe.skipIf(missing !== undefined)(
         expect(other.ledger, name).toStrictEqual(memory?.ledger)
         expect(other.tables, name).toStrictEqual(memory?.tables)
       }
-    }, 120_000)
+    }, 300_000)
   },
 )

@@ -7,6 +7,7 @@ import { openMysqlTables } from '../../projections/mysql/open.ts'
 import { REBUILT } from '../../projections/mysql/statements.ts'
 import { mariadbMissing, startMariadb } from '../support/mariadb.ts'
 import type { TestMariadb } from '../support/mariadb.ts'
+import { PATIENT } from './limits.ts'
 import { must } from './proposals.ts'
 import { spansContract } from './spans-contract.ts'
 
@@ -26,7 +27,7 @@ describe.skipIf(missing !== undefined)(`spans on MariaDB${missing === undefined 
 
   const options = () => {
     const { host, port, user, password, database } = server
-    return { hosts: [{ host, port }], database, user, password }
+    return { hosts: [{ host, port }], database, user, password, ...PATIENT }
   }
 
   spansContract('mariadb', async () => ({

@@ -7,6 +7,7 @@ import { openPostgresTables } from '../../projections/postgres/open.ts'
 import { REBUILT } from '../../projections/postgres/statements.ts'
 import { postgresMissing, startPostgres } from '../support/postgres.ts'
 import type { TestPostgres } from '../support/postgres.ts'
+import { PATIENT } from './limits.ts'
 import { must } from './proposals.ts'
 import { applySpans, sampleClaim, spansContract } from './spans-contract.ts'
 
@@ -28,6 +29,7 @@ describe.skipIf(missing !== undefined)(`spans on PostgreSQL${missing === undefin
     hosts: [{ host: server.host, port: server.port }],
     database: server.database,
     user: server.user,
+    ...PATIENT,
   })
   const clear = async (): Promise<void> => void (await admin.unsafe(`TRUNCATE ${REBUILT.join(', ')}`))
 
