@@ -125,7 +125,7 @@ describe.skipIf(reason !== undefined)(`sockets on links${reason === undefined ? 
   it('hear a client even where the server has no address', async () => {
     const server = await startProbe(CLIENT, { listen: [{ family: 4, port: 67, interfaceName: 'cli0' }] })
     await discover('srv0', SERVER)
-    await until('a DHCPDISCOVER', () => datagrams(server, 'cli0').length === 1)
+    await until('a DHCPDISCOVER', () => datagrams(server, 'cli0').length > 0)
   })
 
   it('broadcast out of the interface they are kept to', async () => {
@@ -185,6 +185,7 @@ describe.skipIf(reason !== undefined)(`sockets on links${reason === undefined ? 
       }))
       const client = await startProbe(CLIENT, { listen })
       await until('both answers', () => eventsOf(client, 'datagram').length === 2)
+      await until('both questions', () => eventsOf(server, 'datagram').length === 2) // told later than answered
       for (const n of [0, 1]) {
         const asked = datagrams(server, `srv${n}`)
         expect(asked.map(textOf)).toEqual([`solicit ${n}`])
@@ -211,6 +212,7 @@ describe.skipIf(reason !== undefined)(`sockets on links${reason === undefined ? 
       ],
     })
     await until('both answers', () => datagrams(client, 'cli0').length === 2)
+    await until('both questions', () => eventsOf(server, 'datagram').length === 2)
     expect(datagrams(client, 'cli0').map(textOf).sort()).toEqual(['echo all servers', 'echo one server'])
     const ports = datagrams(server, 'srv0').map((line) => `${textOf(line)} from ${line.from.port}`)
     expect(ports.sort()).toEqual(['all servers from 546', 'one server from 5470'])
