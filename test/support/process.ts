@@ -14,6 +14,9 @@ import { delimiter, join } from 'node:path'
  */
 export const PATIENCE_MS = 30_000
 
+/** How long the end of a program waits for its last output while something keeps its pipes open, milliseconds. */
+const LAST_WORDS_MS = 1_000
+
 /** How a finished program ended. `code` is null when a signal ended it. */
 export interface Finished {
   readonly code: number | null
@@ -145,7 +148,7 @@ export interface Running {
   readonly pid: number
   /** Standard output and standard error as they came, together. */
   readonly output: () => string
-  /** Resolves at the end of the program, never rejects. */
+  /** Resolves at the end of the program, when all that it said is in `output`; never rejects. */
   readonly exited: Promise<Finished>
   readonly isRunning: () => boolean
   /** Resolves with the first match in the output; rejects at the deadline or when the program ends without it. */
@@ -188,9 +191,16 @@ export const start = async (command: readonly string[], options: StartOptions = 
   }
   const exited = new Promise<Finished>((resolve) => {
     child.on('exit', (code, signal) => {
-      ended = { code, signal, stdout: output, stderr: '' }
-      wake()
-      resolve(ended)
+      // What it said last may still be on its way; and one that it leaves behind may keep the pipes open.
+      const finish = (): void => {
+        clearTimeout(late)
+        if (ended !== undefined) return
+        ended = { code, signal, stdout: output, stderr: '' }
+        wake()
+        resolve(ended)
+      }
+      const late = setTimeout(finish, LAST_WORDS_MS)
+      child.once('close', finish)
     })
   })
   await new Promise<void>((resolve, reject) => child.on('spawn', resolve).on('error', reject))
