@@ -6,21 +6,12 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { openUdp4 } from '../../server/net/udp4.ts'
+import { freeUdpPort } from '../support/ports.ts'
 import { descendants, isAlive, must, run, signalOne, start, until } from '../support/process.ts'
 import type { Running } from '../support/process.ts'
 
 const MAIN = fileURLToPath(new URL('../../server/main.ts', import.meta.url))
 const CLI = fileURLToPath(new URL('../../server/ledger-cli.ts', import.meta.url))
-
-/** A port that was free a moment ago. */
-const freePort = async (): Promise<number> => {
-  const socket = await openUdp4({ address: '127.0.0.1', port: 0, now: () => 0 })()
-  if (socket._tag === 'Left') throw new Error(socket.left.message)
-  const { port } = socket.right.local
-  await socket.right.close()
-  return port
-}
 
 const environmentOf = (pid: number): string => {
   try {
@@ -70,7 +61,7 @@ describe.skipIf(process.platform !== 'linux')('two workers', () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'll-workers-'))
-    port = await freePort()
+    port = await freeUdpPort()
     await writeFile(join(folder, 'config.json'), config(3600))
     service = await start([process.execPath, MAIN, '-c', join(folder, 'config.json')])
     await service.printed(/lease-ledger ready/, 60_000)

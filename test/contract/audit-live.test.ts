@@ -17,8 +17,8 @@ import type { LeaseTables } from '../../projections/lease-tables.ts'
 import { openMysqlTables } from '../../projections/mysql/open.ts'
 import { openPostgresTables } from '../../projections/postgres/open.ts'
 import { parseCheckpoint } from '../../server/import/order.ts'
-import { openUdp4 } from '../../server/net/udp4.ts'
 import { mariadbMissing, startMariadb } from '../support/mariadb.ts'
+import { freeUdpPort } from '../support/ports.ts'
 import { postgresMissing, startPostgres } from '../support/postgres.ts'
 import { must as run, start, until } from '../support/process.ts'
 import type { Running } from '../support/process.ts'
@@ -27,13 +27,6 @@ import { must } from './proposals.ts'
 
 const MAIN = resolve(import.meta.dirname, '../../server/main.ts')
 const CLIENTS = 150
-
-/** A port that was free a moment ago. */
-const freePort = async (): Promise<number> => {
-  const socket = await must(openUdp4({ address: '127.0.0.1', port: 0, now: () => 0 }))
-  await socket.close()
-  return socket.local.port
-}
 
 interface Line {
   readonly log: string
@@ -117,7 +110,7 @@ describe.each([
         folder = await mkdtemp(join(tmpdir(), `ll-${process.pid}-tail-`))
         ground = await open()
         for (const name of ['alpha', 'beta']) {
-          const port = await freePort()
+          const port = await freeUdpPort()
           const file = join(folder, `${name}.json`)
           const subnet = { id: 1, subnet: '198.51.100.0/22', pools: [{ pool: '198.51.100.10 - 198.51.103.250' }] }
           const subnet4 = [{ ...subnet, relay: { 'ip-addresses': ['127.0.0.1'] } }]

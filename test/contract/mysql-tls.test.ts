@@ -17,7 +17,7 @@ import { certificatesMissing, makeCertificates } from '../support/certificates.t
 import type { Certificates } from '../support/certificates.ts'
 import { mariadbMissing, startMariadb } from '../support/mariadb.ts'
 import type { TestMariadb } from '../support/mariadb.ts'
-import { freePort } from '../support/postgres.ts'
+import { freePort, freeUdpPort } from '../support/ports.ts'
 import { start, until } from '../support/process.ts'
 import { good } from '../unit/config-support.ts'
 import { claims, must, right } from './proposals.ts'
@@ -209,7 +209,7 @@ describe.skipIf(missing !== undefined)(
           LeaseLedger: {
             'server-name': 'tls',
             'data-folder': join(folder, 'data'),
-            listen: { dhcp4: [{ address: '127.0.0.1', port: await freePort() }] },
+            listen: { dhcp4: [{ address: '127.0.0.1', port: await freeUdpPort() }] },
           },
         }
         await writeFile(file, JSON.stringify(config))

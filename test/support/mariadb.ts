@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { createConnection } from 'mysql2/promise'
 import type { Connection, RowDataPacket } from 'mysql2/promise'
 import type { Lab, Namespace, Port } from './namespaces.ts'
-import { freePort } from './postgres.ts'
+import { freePort } from './ports.ts'
 import { descendants, isRoot, must, PATIENCE_MS, signalOne, start, until, which } from './process.ts'
 import type { Running } from './process.ts'
 

@@ -4,12 +4,11 @@
  */
 import { chmod, chown, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
+import { freePort } from './ports.ts'
 import { descendants, isRoot, must, signalOne, start, until } from './process.ts'
 import type { Running } from './process.ts'
 
@@ -267,14 +266,3 @@ const withAdmin = async <T>(folder: string, port: number, act: (sql: postgres.Sq
     await sql.end({ timeout: 1 })
   }
 }
-
-/** A TCP port of the loopback that nobody listened on a moment ago. */
-export const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.on('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as AddressInfo
-      probe.close(() => resolve(port))
-    })
-  })
