@@ -8,7 +8,8 @@ import type { KeaState, LeaseRow, LeaseTable } from '../lease-row.ts'
 
 /**
  * A column: its name, what an element of its array literal is and of what type, the expression that makes the value of
- * that (`given`, NULL where the element is), and the expression that is read.
+ * that (`given`, NULL where the element is), the expression that is read, and whether that is a text or, as JSON has
+ * them, a number or null.
  */
 interface Column {
   readonly name: string
@@ -16,29 +17,42 @@ interface Column {
   readonly write: (row: LeaseRow) => string | number | boolean | null
   readonly store: (given: string) => string
   readonly read: string
+  readonly isNumber: boolean
 }
 
 const itself = (given: string): string => given
 
-const column = (name: string, type: string, write: Column['write'], read = name): Column => ({
+const text = (name: string, type: string, write: Column['write'], read = `${name}::text`): Column => ({
   name,
   type,
   write,
   store: itself,
   read,
+  isNumber: false,
 })
 
+/** A number that is never NULL. */
+const number = (name: string, type: string, write: Column['write'], read = name): Column => ({
+  ...text(name, type, write, read),
+  isNumber: true,
+})
+
+/** A number that may be NULL, as all of Kea's columns but the key may. */
+const numberOrNull = (name: string, type: string, write: Column['write'], read = name): Column =>
+  number(name, type, write, `coalesce(${read}::text, 'null')`)
+
 /** One that is `usual` in most rows, which is then not sent: an array without elements costs nothing. */
-const mostly = (name: string, type: string, usual: string | number | boolean, value: Column['write']): Column => ({
-  ...column(name, type, (row) => {
-    const one = value(row)
-    return one === usual ? null : one
-  }),
+const mostly = (one: Column, usual: string | number | boolean): Column => ({
+  ...one,
+  write: (row) => {
+    const value = one.write(row)
+    return value === usual ? null : value
+  },
   store: (given) => `coalesce(${given}, ${typeof usual === 'string' ? `'${usual}'` : usual})`,
 })
 
 const octets = (name: string, value: (row: LeaseRow) => string | null): Column =>
-  column(name, 'bytea', (row) => prefixed('\\x', value(row)), `encode(${name}, 'hex')`)
+  text(name, 'bytea', (row) => prefixed('\\x', value(row)), `encode(${name}, 'hex')`)
 
 const prefixed = (prefix: string, text: string | null): string | null => (text === null ? null : prefix + text)
 
@@ -47,9 +61,17 @@ export const momentGiven = (given: string): string => `timestamptz 'epoch' + ${g
 
 /** Milliseconds are exact as doubles until long after FOREVER, which is a whole second. */
 const moment = (name: string, value: (row: LeaseRow) => number): Column => ({
-  ...column(name, 'float8', value, `date_part('epoch', ${name})`),
+  ...number(name, 'float8', value, `(date_part('epoch', ${name}) * 1000)::bigint`),
   store: momentGiven,
 })
+
+const expire: Column = {
+  ...numberOrNull('expire', 'float8', (row) => row.expire * 1000, "date_part('epoch', expire)::bigint"),
+  store: momentGiven,
+}
+
+const flag = (name: string, value: (row: LeaseRow) => boolean): Column =>
+  mostly(numberOrNull(name, 'boolean', value, `${name}::int`), false)
 
 const INT32 = 2 ** 32
 const asSigned = (uint32: number | null): number | null => (uint32 === null ? null : uint32 | 0)
@@ -60,38 +82,50 @@ const ip4Number = (row: LeaseRow): number =>
     .reduce((sum, octet) => sum * 256 + Number(octet), 0)
 
 const OWN: ReadonlyArray<Column> = [
-  column('revision', 'bigint', (row) => row.revision),
-  mostly('status', 'text', 'bound', (row) => row.status),
-  column('holder', 'text', (row) => row.holder),
+  number('revision', 'bigint', (row) => row.revision),
+  mostly(
+    text('status', 'text', (row) => row.status),
+    'bound',
+  ),
+  text('holder', 'text', (row) => row.holder),
   moment('starts_at', (row) => row.startsAt),
   moment('expires_at', (row) => row.expiresAt),
-  mostly('renewals', 'bigint', 0, (row) => row.renewals),
-  column('transaction_id', 'bigint', (row) => row.transactionId),
-  column('relay', 'json', (row) => row.relay),
-  column('kept', 'json', (row) => row.kept),
+  mostly(
+    number('renewals', 'bigint', (row) => row.renewals),
+    0,
+  ),
+  number('transaction_id', 'bigint', (row) => row.transactionId),
+  text('relay', 'json', (row) => row.relay),
+  text('kept', 'json', (row) => row.kept),
   moment('recorded_at', (row) => row.recordedAt),
-  column('log', 'text', (row) => row.log),
-  column('seq', 'bigint', (row) => row.seq),
+  text('log', 'text', (row) => row.log),
+  number('seq', 'bigint', (row) => row.seq),
 ]
 
 const SHARED = {
-  validLifetime: column('valid_lifetime', 'bigint', (row) => row.validLifetime),
-  expire: moment('expire', (row) => row.expire * 1000),
-  subnetId: column('subnet_id', 'bigint', (row) => row.subnetId),
-  fqdnForward: mostly('fqdn_fwd', 'boolean', false, (row) => row.fqdnForward),
-  fqdnReverse: mostly('fqdn_rev', 'boolean', false, (row) => row.fqdnReverse),
-  hostname: column('hostname', 'varchar', (row) => row.hostname),
-  state: mostly('state', 'bigint', 0, (row) => row.state),
-  userContext: column('user_context', 'text', (row) => row.userContext),
-  poolId: mostly('pool_id', 'bigint', 0, (row) => row.poolId),
-  hwType: column('hwtype', 'smallint', (row) => row.hwType),
+  validLifetime: numberOrNull('valid_lifetime', 'bigint', (row) => row.validLifetime),
+  expire,
+  subnetId: numberOrNull('subnet_id', 'bigint', (row) => row.subnetId),
+  fqdnForward: flag('fqdn_fwd', (row) => row.fqdnForward),
+  fqdnReverse: flag('fqdn_rev', (row) => row.fqdnReverse),
+  hostname: text('hostname', 'varchar', (row) => row.hostname),
+  state: mostly(
+    numberOrNull('state', 'bigint', (row) => row.state),
+    0,
+  ),
+  userContext: text('user_context', 'text', (row) => row.userContext),
+  poolId: mostly(
+    number('pool_id', 'bigint', (row) => row.poolId),
+    0,
+  ),
+  hwType: numberOrNull('hwtype', 'smallint', (row) => row.hwType),
   hwaddr: octets('hwaddr', (row) => row.hwaddr),
 }
 
 /** The columns of each table that a row is written to and read from. The key comes first. */
 export const COLUMNS: Readonly<Record<LeaseTable, ReadonlyArray<Column>>> = {
   lease4: [
-    column('address', 'bigint', ip4Number),
+    number('address', 'bigint', ip4Number),
     SHARED.hwaddr,
     octets('client_id', (row) => row.clientId),
     SHARED.validLifetime,
@@ -109,22 +143,28 @@ export const COLUMNS: Readonly<Record<LeaseTable, ReadonlyArray<Column>>> = {
     ...OWN,
   ],
   lease6: [
-    column('address', 'inet', (row) => prefixOf(row.stream)[0], "encode(inet_send(address), 'hex')"),
-    mostly('prefix_len', 'smallint', 128, (row) => prefixOf(row.stream)[1]),
-    mostly('lease_type', 'smallint', 0, (row) => leaseTypeOf(row.stream)),
+    text('address', 'inet', (row) => prefixOf(row.stream)[0], "encode(inet_send(address), 'hex')"),
+    mostly(
+      numberOrNull('prefix_len', 'smallint', (row) => prefixOf(row.stream)[1]),
+      128,
+    ),
+    mostly(
+      numberOrNull('lease_type', 'smallint', (row) => leaseTypeOf(row.stream)),
+      0,
+    ),
     octets('duid', (row) => row.duid),
     SHARED.validLifetime,
     SHARED.expire,
     SHARED.subnetId,
-    column('pref_lifetime', 'bigint', (row) => row.preferredLifetime),
-    column('iaid', 'int', (row) => asSigned(row.iaid)),
+    numberOrNull('pref_lifetime', 'bigint', (row) => row.preferredLifetime),
+    numberOrNull('iaid', 'int', (row) => asSigned(row.iaid)),
     SHARED.fqdnForward,
     SHARED.fqdnReverse,
     SHARED.hostname,
     SHARED.state,
     SHARED.hwaddr,
     SHARED.hwType,
-    column('hwaddr_source', 'smallint', (row) => row.hwSource),
+    numberOrNull('hwaddr_source', 'smallint', (row) => row.hwSource),
     SHARED.userContext,
     SHARED.poolId,
     ...OWN,
@@ -172,57 +212,68 @@ export const element = (value: string | number | boolean | null): string => {
   return `"${value.includes('\\') || value.includes('"') ? value.replace(/["\\]/g, '\\$&') : value}"`
 }
 
-/** What is selected from a table so that {@link fromTexts} can read it. */
-export const selectList = (table: LeaseTable): string => COLUMNS[table].map(({ read }) => `(${read})::text`).join(', ')
+/**
+ * What is selected from a table so that {@link fromTexts} can read it: all numbers of a row as one JSON array, and then
+ * its texts. What the driver does for each column of each row costs more than to read the number.
+ */
+export const selectList = (table: LeaseTable): string => {
+  const numbers = COLUMNS[table].filter(({ isNumber }) => isNumber).map(({ read }) => read)
+  const others = COLUMNS[table].filter(({ isNumber }) => !isNumber).map(({ read }) => read)
+  return [`'[' || concat_ws(',', ${numbers.join(', ')}) || ']'`, ...others].join(', ')
+}
 
-/** A row of `table`, selected with {@link selectList}, each column a text or null. */
-export const fromTexts = (table: LeaseTable, texts: ReadonlyArray<string | null>): LeaseRow =>
-  table === 'lease4' ? fromLease4(texts) : fromLease6(texts)
+/**
+ * A row of `table`, selected with {@link selectList}: the numbers, in the order of {@link COLUMNS}, and after them the
+ * texts, in that order too.
+ */
+export const fromTexts = (table: LeaseTable, texts: Texts): LeaseRow => {
+  const numbers = JSON.parse(texts[0] as string) as Numbers
+  return table === 'lease4' ? fromLease4(numbers, texts) : fromLease6(numbers, texts)
+}
 
 type Texts = ReadonlyArray<string | null>
+type Numbers = ReadonlyArray<number | null>
 
-const number = (text: string | null | undefined): number => Number(text)
-const numberOrNull = (text: string | null | undefined): number | null => (text == null ? null : Number(text))
-const orNull = (text: string | null | undefined): string | null => text ?? null
-const millis = (text: string | null | undefined): number => Math.round(Number(text) * 1000)
+const whole = (value: number | null | undefined): number => value ?? 0
+const orNull = <A>(value: A | null | undefined): A | null => value ?? null
 
-/** Our own columns, which begin at `at` in both tables. */
-const ownFrom = (texts: Texts, at: number) => ({
-  revision: number(texts[at]),
-  status: texts[at + 1] as Status,
-  holder: texts[at + 2] as string,
-  startsAt: millis(texts[at + 3]),
-  expiresAt: millis(texts[at + 4]),
-  renewals: number(texts[at + 5]),
-  transactionId: number(texts[at + 6]),
-  relay: orNull(texts[at + 7]),
-  kept: orNull(texts[at + 8]),
-  recordedAt: millis(texts[at + 9]),
-  log: texts[at + 10] as string,
-  seq: number(texts[at + 11]),
+/** Our own columns, whose numbers and texts begin at these places. */
+const ownFrom = (numbers: Numbers, number: number, texts: Texts, text: number) => ({
+  revision: whole(numbers[number]),
+  status: texts[text] as Status,
+  holder: texts[text + 1] as string,
+  startsAt: whole(numbers[number + 1]),
+  expiresAt: whole(numbers[number + 2]),
+  renewals: whole(numbers[number + 3]),
+  transactionId: whole(numbers[number + 4]),
+  relay: orNull(texts[text + 2]),
+  kept: orNull(texts[text + 3]),
+  recordedAt: whole(numbers[number + 5]),
+  log: texts[text + 4] as string,
+  seq: whole(numbers[number + 6]),
 })
 
-const fromLease4 = (texts: Texts): LeaseRow => ({
-  stream: lease4Stream(number(texts[0])),
+const fromLease4 = (numbers: Numbers, texts: Texts): LeaseRow => ({
+  stream: lease4Stream(whole(numbers[0])),
   hwaddr: orNull(texts[1]),
   clientId: orNull(texts[2]),
   duid: null,
-  validLifetime: number(texts[3]),
-  expire: number(texts[4]),
-  subnetId: number(texts[5]),
+  validLifetime: whole(numbers[1]),
+  expire: whole(numbers[2]),
+  subnetId: whole(numbers[3]),
   preferredLifetime: null,
   iaid: null,
-  fqdnForward: texts[6] === 'true',
-  fqdnReverse: texts[7] === 'true',
-  hostname: orNull(texts[8]),
-  state: number(texts[9]) as KeaState,
-  userContext: orNull(texts[10]),
-  relayId: orNull(texts[11]),
-  remoteId: orNull(texts[12]),
-  poolId: number(texts[13]),
-  hwType: numberOrNull(texts[14]),
+  fqdnForward: numbers[4] === 1,
+  fqdnReverse: numbers[5] === 1,
+  hostname: orNull(texts[3]),
+  state: whole(numbers[6]) as KeaState,
+  userContext: orNull(texts[4]),
+  relayId: orNull(texts[5]),
+  remoteId: orNull(texts[6]),
+  poolId: whole(numbers[7]),
+  hwType: orNull(numbers[8]),
   hwSource: null,
-  ...ownFrom(texts, 15),
+  ...ownFrom(numbers, 9, texts, 7),
 })
 
 /** `inet_send`: family, bits, is_cidr and length, an octet each, then the 16 octets of the address. */
@@ -231,28 +282,28 @@ const stream6 = (inet: string | null | undefined, length: number, leaseType: num
   return leaseType === 2 ? prefix6Stream(address, length) : lease6Stream(address)
 }
 
-const fromLease6 = (texts: Texts): LeaseRow => {
-  const iaid = numberOrNull(texts[8])
+const fromLease6 = (numbers: Numbers, texts: Texts): LeaseRow => {
+  const iaid = orNull(numbers[6])
   return {
-    stream: stream6(texts[0], number(texts[1]), number(texts[2])),
-    hwaddr: orNull(texts[13]),
+    stream: stream6(texts[1], whole(numbers[0]), whole(numbers[1])),
+    hwaddr: orNull(texts[4]),
     clientId: null,
-    duid: orNull(texts[3]),
-    validLifetime: number(texts[4]),
-    expire: number(texts[5]),
-    subnetId: number(texts[6]),
-    preferredLifetime: numberOrNull(texts[7]),
+    duid: orNull(texts[2]),
+    validLifetime: whole(numbers[2]),
+    expire: whole(numbers[3]),
+    subnetId: whole(numbers[4]),
+    preferredLifetime: orNull(numbers[5]),
     iaid: iaid === null ? null : (iaid + INT32) % INT32,
-    fqdnForward: texts[9] === 'true',
-    fqdnReverse: texts[10] === 'true',
-    hostname: orNull(texts[11]),
-    state: number(texts[12]) as KeaState,
-    userContext: orNull(texts[16]),
+    fqdnForward: numbers[7] === 1,
+    fqdnReverse: numbers[8] === 1,
+    hostname: orNull(texts[3]),
+    state: whole(numbers[9]) as KeaState,
+    userContext: orNull(texts[5]),
     relayId: null,
     remoteId: null,
-    poolId: number(texts[17]),
-    hwType: numberOrNull(texts[14]),
-    hwSource: numberOrNull(texts[15]),
-    ...ownFrom(texts, 18),
+    poolId: whole(numbers[12]),
+    hwType: orNull(numbers[10]),
+    hwSource: orNull(numbers[11]),
+    ...ownFrom(numbers, 13, texts, 6),
   }
 }
