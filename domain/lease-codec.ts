@@ -112,8 +112,8 @@ export const decodeEvent = (type: string, schemaVersion: number, data: string): 
 export const decodeStored = (stored: Stored): Either<Undecodable, Recorded> => {
   const parsed = parse(stored.type, stored.schemaVersion, stored.data)
   if (E.isLeft(parsed)) return undecodable(`event ${stored.log}/${stored.seq}: ${parsed.left.reason}`)
-  const data = parsed.right as { lease?: Lease }
-  const lease = data.lease
+  const data = parsed.right as { lease: Lease }
+  const { lease } = data as { lease?: Lease }
   if (typeof lease !== 'object' || typeof lease.holder !== 'string' || typeof lease.expiresAt !== 'number') {
     return undecodable(`event ${stored.log}/${stored.seq} (${stored.type}) carries no lease`)
   }
@@ -123,7 +123,7 @@ export const decodeStored = (stored: Stored): Either<Undecodable, Recorded> => {
     stream: stored.stream,
     revision: stored.revision,
     recordedAt: stored.recordedAt,
-    event: assemble(stored.type, { ...data, lease }),
+    event: assemble(stored.type, data),
   })
 }
 
