@@ -163,7 +163,12 @@ const enter = async (layout: Layout, mode: EmbeddedOptions['mode']): Promise<str
     }
     // Set aside and looked at again: somebody else may have done all this in the meantime.
     const aside = `${layout.owner}.${process.pid}`
-    renameSync(layout.owner, aside)
+    try {
+      renameSync(layout.owner, aside)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      continue // whoever it was has just left
+    }
     const taken = readFileSync(aside, 'utf8')
     if (taken !== owner) {
       renameSync(aside, layout.owner)

@@ -178,6 +178,17 @@ describe.skipIf(missing !== undefined)(`embedded${missing === undefined ? '' : `
       expect(isAlive(database.pid())).toBe(true)
     })
 
+    it('starts when whoever was there leaves at the moment at which it is looked at', async () => {
+      // The file that names the user of the folder is a pipe here: it goes while it is being read.
+      mkdirSync(folder)
+      const owner = join(folder, 'owner.json')
+      await mustRun(['mkfifo', owner])
+      const leaving = mustRun(['sh', '-c', 'exec 3>"$0"; rm "$0"; echo {} >&3', owner])
+      const database = await open()
+      await leaving
+      expect(isAlive(database.pid())).toBe(true)
+    })
+
     it('starts again by itself when it dies, and the service goes on', async () => {
       const database = await open()
       const options = { ...database.options, connectTimeoutMs: 1_000 }
