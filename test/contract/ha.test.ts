@@ -42,7 +42,7 @@ describe.skipIf(missing !== undefined)(
         const wrong = row.faults.filter((fault) => !isTiming(fault))
         expect(wrong, JSON.stringify(row, undefined, 1)).toEqual([])
       },
-      120_000,
+      300_000,
     )
   },
 )
