@@ -151,12 +151,13 @@ const pair = (at: number): number => (GROUPS[at] as number) * 0x1_0000 + (GROUPS
 
 /** Sixteen octets in network order. */
 export const ip6Bytes = (address: Ip6): Uint8Array => {
-  const bytes = new Uint8Array(16)
-  const view = new DataView(bytes.buffer)
-  view.setBigUint64(0, BigInt.asUintN(64, address >> 64n))
-  view.setBigUint64(8, BigInt.asUintN(64, address))
-  return bytes
+  HALVES.setBigUint64(0, address >> 64n)
+  HALVES.setBigUint64(8, address)
+  return OCTETS.slice()
 }
+
+const OCTETS = new Uint8Array(16)
+const HALVES = new DataView(OCTETS.buffer)
 
 /** The address in the first sixteen octets of `bytes`, network order; shorter input counts as zero. */
 export const ip6FromBytes = (bytes: Uint8Array): Ip6 => {

@@ -290,7 +290,7 @@ const finishOptions = (out: Writer, relayAgent: Uint8Array | undefined): Uint8Ar
   if (relayAgent !== undefined) writeOption(out, OPTION4.relayAgent, relayAgent)
   out.u8(OPTION4.end)
   if (out.length < MESSAGE_OCTETS_MIN) out.padded(EMPTY, MESSAGE_OCTETS_MIN - out.length)
-  return out.finish()
+  return out.message()
 }
 
 /** One of the three fields that hold options, with the octets left in it. */

@@ -16,7 +16,6 @@ import type { Replica } from '../replica.ts'
 import type { Space, Spaces } from '../spaces.ts'
 import { supersede } from '../supersede.ts'
 import { classifyAdditional6 } from './classify.ts'
-import { clientKey6 } from './client.ts'
 import type { Exchange6 } from './exchange.ts'
 import { indexReservedStreams, placeOf6, reservedStreams, terms6 } from './places.ts'
 import type { IaKind, Place6, Wish } from './places.ts'
@@ -25,6 +24,8 @@ import type { IaKind, Place6, Wish } from './places.ts'
 export interface IaRequest {
   readonly kind: IaKind
   readonly iaid: number
+  /** Whose it is: the client with this IAID. */
+  readonly holder: ClientKey
   readonly listed: ReadonlyArray<{ readonly stream: StreamName; readonly wish: Wish }>
   /** Length of the prefix that the client would like, where it lists none; 0 is no wish (RFC 8415 §18.2.1). */
   readonly lengthWished: number
@@ -92,8 +93,8 @@ export class Bindings {
     this.#owners = indexReservedStreams(options.config)
   }
 
-  /** Holds an address or prefix for the client (Solicit). */
-  async offer(exchange: Exchange6, ia: IaRequest, taken: Taken): Promise<IaOutcome> {
+  /** Holds an address or prefix for the client (Solicit); at once, unless what is free must be asked of the store. */
+  offer(exchange: Exchange6, ia: IaRequest, taken: Taken): IaOutcome | Promise<IaOutcome> {
     if (!this.#hasPlaces(exchange, ia)) return { _tag: 'NoneFree' }
     return (
       this.#offerOnce(exchange, ia, taken) ??
@@ -129,7 +130,7 @@ export class Bindings {
     for (const { stream, wish } of ia.listed) {
       const place = placeOf6(exchange, stream, this.#owners)
       if (place === undefined || !isOpen(taken, stream, ia)) continue
-      const terms = this.#terms(exchange, place, ia.iaid, wish)
+      const terms = this.#terms(exchange, place, ia, wish)
       const reuseSec = reuseSecOf(place.subnet.cache, terms.validLifetimeSec)
       const answer = await this.#options.ledger.execute(stream, { type: 'Renew', terms, reuseSec })
       if (E.isRight(answer)) {
@@ -146,13 +147,9 @@ export class Bindings {
   }
 
   /** Gives back, or declines, what the client lists. For each stream whether the client held it. */
-  async end(
-    exchange: Exchange6,
-    ia: IaRequest,
-    how: 'Release' | 'Decline',
-  ): Promise<E.Either<Failure, ReadonlyMap<StreamName, boolean>>> {
+  async end(ia: IaRequest, how: 'Release' | 'Decline'): Promise<E.Either<Failure, ReadonlyMap<StreamName, boolean>>> {
     const held = new Map<StreamName, boolean>()
-    const holder = clientKey6(exchange.client, ia.iaid)
+    const { holder } = ia
     const { ledger, config, replica } = this.#options
     const grants = ia.listed.map(({ stream }) => ({ stream, known: grantKnown(replica, stream, holder) }))
     for (const { stream, known } of grants) {
@@ -176,7 +173,7 @@ export class Bindings {
   #offerOnce(exchange: Exchange6, ia: IaRequest, taken: Taken): IaOutcome | undefined {
     for (const { place, wish } of this.#candidates(exchange, ia, taken, NOTHING)) {
       const { stream } = place
-      const terms = this.#terms(exchange, place, ia.iaid, wish)
+      const terms = this.#terms(exchange, place, ia, wish)
       const held = this.#options.ledger.offer(stream, { type: 'Offer', terms, offerLifetimeSec: OFFER_SEC }, true)
       if (E.isRight(held)) {
         taken.set(stream, ia)
@@ -197,7 +194,7 @@ export class Bindings {
   ): Promise<IaOutcome | undefined> {
     for (const { place, wish } of this.#candidates(exchange, ia, taken, except)) {
       const { stream } = place
-      const terms = this.#terms(exchange, place, ia.iaid, wish)
+      const terms = this.#terms(exchange, place, ia, wish)
       taken.set(stream, ia)
       const answer = await this.#options.ledger.execute(stream, { type: 'Claim', terms, ownOnly: false })
       if (E.isRight(answer)) {
@@ -263,7 +260,7 @@ export class Bindings {
     })
     const fitting = open.filter((space) => space.prefixLength === ia.lengthWished)
     const allocator = anywhere ? 'random' : ia.kind === 'na' ? subnet.allocator : subnet.pdAllocator
-    const holder = clientKey6(exchange.client, ia.iaid)
+    const { holder } = ia
     const choose = (spaces: ReadonlyArray<Space>): StreamName | undefined =>
       this.#options.spaces.choose({ allocator, holder, subnetId: subnet.id, spaces })?.stream
     return choose(fitting) ?? (fitting.length < open.length ? choose(open) : undefined)
@@ -293,22 +290,23 @@ export class Bindings {
   /** What this IA holds or held last on the link, what it still holds first. */
   #ownStreams(exchange: Exchange6, ia: IaRequest): StreamName[] {
     const { replica } = this.#options
+    const held = replica.heldBy(ia.holder)
+    if (held.length === 0) return []
     const prefix = `${CATEGORY[ia.kind]}/`
     const onLink = new Set(exchange.subnets.map((subnet) => subnet.id))
-    return replica
-      .heldBy(clientKey6(exchange.client, ia.iaid))
+    return held
       .filter((stream) => {
         const lease = leaseIn(replica.effective(stream))
         return stream.startsWith(prefix) && lease !== undefined && onLink.has(lease.subnetId)
       })
-      .filter((stream) => OWN_RANK[replica.effective(stream).status] < NOT_OWN)
-      .sort((a, b) => OWN_RANK[replica.effective(a).status] - OWN_RANK[replica.effective(b).status])
+      .filter((stream) => OWN_RANK[replica.standing(stream).status] < NOT_OWN)
+      .sort((a, b) => OWN_RANK[replica.standing(a).status] - OWN_RANK[replica.standing(b).status])
   }
 
   #supersede(exchange: Exchange6, ia: IaRequest, stream: StreamName, event: LeaseEvent | undefined): void {
     const { replica, ledger, now } = this.#options
     const onLink = new Set(exchange.subnets.map((subnet) => subnet.id))
-    supersede({ stream, holder: clientKey6(exchange.client, ia.iaid), event, onLink }, replica, ledger, now())
+    supersede({ stream, holder: ia.holder, event, onLink }, replica, ledger, now())
   }
 
   /**
@@ -347,16 +345,22 @@ export class Bindings {
     return { place, preferredSec, validSec }
   }
 
-  #terms(exchange: Exchange6, place: Place6, iaid: number, wish: Wish): ReturnType<typeof terms6> {
+  #terms(exchange: Exchange6, place: Place6, ia: IaRequest, wish: Wish): ReturnType<typeof terms6> {
     const { config, replica } = this.#options
     const { state } = replica.get(place.stream)
     const before = leaseIn(state)
-    const own = before?.holder === clientKey6(exchange.client, iaid) ? before : undefined
+    const own = before?.holder === ia.holder ? before : undefined
     const left = (): Wish => (state.status === 'bound' && own !== undefined ? this.#remaining(place, own) : NO_TIME)
     const crowded = this.#isCrowded(place) ? left() : undefined
     const names = classifyAdditional6(config, exchange, exchange.classes, [place.subnet, place.pool])
     const classes = classesIn(config.classes, names)
-    return terms6(exchange, classes, place, { iaid, wish, relayBefore: own?.relay, crowded })
+    return terms6(exchange, classes, place, {
+      iaid: ia.iaid,
+      holder: ia.holder,
+      wish,
+      relayBefore: own?.relay,
+      crowded,
+    })
   }
 
   /** Whether so much of the subnet is taken that leases are to be short. */

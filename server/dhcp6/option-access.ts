@@ -195,11 +195,15 @@ const withoutHostBits = (prefix: Uint8Array, length: number): Uint8Array => {
   return clean
 }
 
+// An IA and an option inside it are written one at a time, and copied when they are whole.
+const iaScratch = new Writer(512)
+const innerScratch = new Writer(128)
+
 /** Writes an IA_NA. */
 export const iaNaOption = (ia: IaNa): Option6 => {
   const out = iaHeader(ia)
   for (const { address, preferredSec, validSec, status } of ia.addresses) {
-    const inner = new Writer(64).bytes(address).u32(preferredSec).u32(validSec)
+    const inner = innerScratch.reset().bytes(address).u32(preferredSec).u32(validSec)
     if (status !== undefined) writeOptions(inner, [statusOption(status.code, status.message)])
     writeOptions(out, [{ code: OPTION6.iaAddress, data: inner.finish() }])
   }
@@ -210,7 +214,7 @@ export const iaNaOption = (ia: IaNa): Option6 => {
 export const iaPdOption = (ia: IaPd): Option6 => {
   const out = iaHeader(ia)
   for (const { prefix, length, preferredSec, validSec, status, exclude } of ia.prefixes) {
-    const inner = new Writer(64).u32(preferredSec).u32(validSec).u8(length).bytes(prefix)
+    const inner = innerScratch.reset().u32(preferredSec).u32(validSec).u8(length).bytes(prefix)
     if (exclude !== undefined) writeOptions(inner, [{ code: OPTION6.pdExclude, data: exclude }])
     if (status !== undefined) writeOptions(inner, [statusOption(status.code, status.message)])
     writeOptions(out, [{ code: OPTION6.iaPrefix, data: inner.finish() }])
@@ -218,7 +222,7 @@ export const iaPdOption = (ia: IaPd): Option6 => {
   return { code: OPTION6.iaPd, data: withStatus(out, ia.status) }
 }
 
-const iaHeader = ({ iaid, t1Sec, t2Sec }: Ia): Writer => new Writer(128).u32(iaid).u32(t1Sec).u32(t2Sec)
+const iaHeader = ({ iaid, t1Sec, t2Sec }: Ia): Writer => iaScratch.reset().u32(iaid).u32(t1Sec).u32(t2Sec)
 
 const withStatus = (out: Writer, status: Status6 | undefined): Uint8Array => {
   if (status !== undefined) writeOptions(out, [statusOption(status.code, status.message)])

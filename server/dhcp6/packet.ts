@@ -167,7 +167,7 @@ export const encodePacket6 = (packet: Packet6, relayType: number = MESSAGE6.rela
   writeOptions(out, packet.options)
   if (out.length > DATAGRAM6_OCTETS_MAX) return undefined
   for (const start of innerStarts) out.patchU16(start - 2, out.length - start)
-  return out.finish()
+  return out.message()
 }
 
 /**

@@ -1,12 +1,12 @@
 /** Which addresses and prefixes a DHCPv6 client may have, and on which terms. */
 import * as O from 'fp-ts/lib/Option.js'
 import { ip6Last } from '../../domain/address.ts'
-import type { Relay, Terms } from '../../domain/lease.ts'
+import type { ClientKey, Relay, Terms } from '../../domain/lease.ts'
 import { lease6Stream, parseStream, prefix6Stream } from '../../domain/stream.ts'
 import type { Resource, StreamName } from '../../domain/stream.ts'
 import type { ClientClass6, Dhcp6, Lifetimes, PdPool, Pool6, Reservation6, Subnet6 } from '../config/model.ts'
 import { admits } from '../classes.ts'
-import { clientKey6, hostname6 } from './client.ts'
+import { hostname6 } from './client.ts'
 import type { Exchange6 } from './exchange.ts'
 import { subnetContains6 } from './subnets.ts'
 
@@ -87,6 +87,8 @@ export interface Wish {
 /** What an IA brings to the terms of its lease. */
 export interface IaTerms {
   readonly iaid: number
+  /** The client with this IAID. */
+  readonly holder: ClientKey
   readonly wish: Wish
   /** What relays said of the client before, which counts while it speaks past them. */
   readonly relayBefore: Relay | undefined
@@ -109,7 +111,7 @@ export const terms6 = (
   exchange: Exchange6,
   classes: ReadonlyArray<ClientClass6>,
   place: Place6,
-  { iaid, wish, relayBefore, crowded }: IaTerms,
+  { iaid, holder, wish, relayBefore, crowded }: IaTerms,
 ): Terms => {
   const { client, packet, reservation } = exchange
   const { subnet, pool } = place
@@ -125,7 +127,7 @@ export const terms6 = (
     duid: client.duid,
     fqdnForward: undefined,
     fqdnReverse: undefined,
-    holder: clientKey6(client, iaid),
+    holder,
     hostname: reservation?.hostname ?? hostname,
     hwAddress: client.hwAddress,
     hwSource: client.hwSource,

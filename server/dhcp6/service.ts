@@ -14,6 +14,7 @@ import type { Logger } from '../logger.ts'
 import { dropForFailure } from '../own-leases.ts'
 import { teeTimes } from '../tee-times.ts'
 import { classifyAdditional6 } from './classify.ts'
+import { clientKey6 } from './client.ts'
 import { Bindings, listedBy } from './bindings.ts'
 import type { BindingsOptions, Grant6, IaOutcome, IaRequest, Taken } from './bindings.ts'
 import type { Exchange6, Reply6, Verdict6 } from './exchange.ts'
@@ -32,7 +33,7 @@ const NO_ADDRESSES: Status6 = { code: STATUS6.noAddrsAvail, message: 'no address
 const NO_PREFIXES: Status6 = { code: STATUS6.noPrefixAvail, message: 'no prefix is free' }
 const NO_BINDING: Status6 = { code: STATUS6.noBinding, message: 'this is not leased to this client' }
 
-type Act = (ia: IaRequest, taken: Taken) => Promise<IaOutcome>
+type Act = (ia: IaRequest, taken: Taken) => IaOutcome | Promise<IaOutcome>
 
 /** Decides on DHCPv6 messages under one configuration. Messages have been validated and are for this server. */
 export class Service6 {
@@ -44,8 +45,8 @@ export class Service6 {
     this.#bindings = new Bindings(options)
   }
 
-  /** What to answer. */
-  async handle(exchange: Exchange6): Promise<Verdict6> {
+  /** What to answer. Synchronous where the ledger need not be asked. */
+  handle(exchange: Exchange6): Verdict6 | Promise<Verdict6> {
     switch (exchange.packet.messageType) {
       case MESSAGE6.solicit:
         return this.#solicit(exchange)
@@ -69,7 +70,7 @@ export class Service6 {
    * §18.3.1: an Advertise, or with rapid commit on both sides a Reply at once. Where nothing could be committed it is an
    * Advertise all the same, so that the client goes on to listen to other servers.
    */
-  #solicit(exchange: Exchange6): Promise<Verdict6> {
+  #solicit(exchange: Exchange6): Verdict6 | Promise<Verdict6> {
     const commits = ownSubnet(exchange)?.rapidCommit && hasOption(exchange.packet.options, OPTION6.rapidCommit)
     const act: Act = commits
       ? (ia, taken) => this.#bindings.claim(exchange, ia, taken)
@@ -77,13 +78,28 @@ export class Service6 {
     return this.#assign(exchange, commits ? MESSAGE6.reply : MESSAGE6.advertise, act, commits === true)
   }
 
-  /** Serves every IA of the message; silence when the store cannot say what became of one (design: never an error for that). */
-  async #assign(exchange: Exchange6, messageType: number, act: Act, rapidCommit: boolean): Promise<Verdict6> {
+  /** Serves every IA of the message. */
+  #assign(exchange: Exchange6, messageType: number, act: Act, rapidCommit: boolean): Verdict6 | Promise<Verdict6> {
     if (exchange.subnets.length === 0) return { drop: 'noSubnet' }
-    const nas = exchange.iaNas.map(naRequest)
-    const pds = exchange.iaPds.map(pdRequest)
-    const taken = listedBy([...nas, ...pds])
-    const outcomes = await Promise.all([...nas, ...pds].map((ia) => act(ia, taken)))
+    const nas = exchange.iaNas.map((ia) => naRequest(exchange, ia))
+    const pds = exchange.iaPds.map((ia) => pdRequest(exchange, ia))
+    const all = [...nas, ...pds]
+    const taken = listedBy(all)
+    const outcomes = all.map((ia) => act(ia, taken))
+    const conclude = (settled: ReadonlyArray<IaOutcome>): Verdict6 =>
+      this.#assigned(exchange, messageType, nas, pds, settled, rapidCommit)
+    return outcomes.some(isPending) ? Promise.all(outcomes).then(conclude) : conclude(outcomes as IaOutcome[])
+  }
+
+  /** The reply; silence when the store cannot say what became of an IA (design: never an error for that). */
+  #assigned(
+    exchange: Exchange6,
+    messageType: number,
+    nas: ReadonlyArray<IaRequest>,
+    pds: ReadonlyArray<IaRequest>,
+    outcomes: ReadonlyArray<IaOutcome>,
+    rapidCommit: boolean,
+  ): Verdict6 {
     const failed = outcomes.find((outcome) => outcome._tag === 'Failed')
     if (failed !== undefined) return { drop: dropForFailure(failed.failure) }
     const granted = outcomes.flatMap((outcome) => (outcome._tag === 'Granted' ? [outcome.grant] : []))
@@ -126,9 +142,9 @@ export class Service6 {
 
   /** §18.3.7 and §18.3.8: Success at the top, NoBinding for IAs of which nothing was the client's. */
   async #end(exchange: Exchange6, how: 'Release' | 'Decline'): Promise<Verdict6> {
-    const nas = exchange.iaNas.map(naRequest)
-    const pds = how === 'Release' ? exchange.iaPds.map(pdRequest) : []
-    const ended = await Promise.all([...nas, ...pds].map((ia) => this.#bindings.end(exchange, ia, how)))
+    const nas = exchange.iaNas.map((ia) => naRequest(exchange, ia))
+    const pds = how === 'Release' ? exchange.iaPds.map((ia) => pdRequest(exchange, ia)) : []
+    const ended = await Promise.all([...nas, ...pds].map((ia) => this.#bindings.end(ia, how)))
     const failed = ended.find(E.isLeft)
     if (failed !== undefined) return { drop: dropForFailure(failed.left) }
     const nothingHeld = ended.map((one) => E.isRight(one) && ![...one.right.values()].some(Boolean))
@@ -159,6 +175,8 @@ export class Service6 {
   }
 }
 
+const isPending = (outcome: IaOutcome | Promise<IaOutcome>): boolean => outcome instanceof Promise
+
 /** The first subnet of the link that lets the client in: what it is told comes from there when it has no lease. */
 const ownSubnet = ({ subnets, classes }: Exchange6): Subnet6 | undefined =>
   subnets.find((subnet) => admits(subnet, classes))
@@ -179,9 +197,10 @@ const makeReply = (
   ...parts,
 })
 
-const naRequest = (ia: IaNa): IaRequest => ({
+const naRequest = ({ client }: Exchange6, ia: IaNa): IaRequest => ({
   kind: 'na',
   iaid: ia.iaid,
+  holder: clientKey6(client, ia.iaid),
   listed: ia.addresses
     .filter(({ address }) => ip6FromBytes(address) !== 0n)
     .map(({ address, preferredSec, validSec }) => ({
@@ -192,9 +211,10 @@ const naRequest = (ia: IaNa): IaRequest => ({
 })
 
 /** A listed prefix of `::` is only a wish for a length (RFC 8415 §18.2.1). */
-const pdRequest = (ia: IaPd): IaRequest => ({
+const pdRequest = ({ client }: Exchange6, ia: IaPd): IaRequest => ({
   kind: 'pd',
   iaid: ia.iaid,
+  holder: clientKey6(client, ia.iaid),
   listed: ia.prefixes
     .filter(({ prefix }) => ip6FromBytes(prefix) !== 0n)
     .map(({ prefix, length, preferredSec, validSec }) => ({

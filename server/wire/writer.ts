@@ -78,6 +78,17 @@ export class Writer {
     return this.#bytes.slice(0, this.#at)
   }
 
+  /**
+   * A copy for what is sent and forgotten, in octets of Node's pool: an allocation of its own costs more than a message is
+   * to write.
+   */
+  message(): Uint8Array {
+    const { buffer, byteOffset } = Buffer.allocUnsafe(this.#at)
+    const copy = new Uint8Array(buffer, byteOffset, this.#at)
+    copy.set(this.#bytes.subarray(0, this.#at))
+    return copy
+  }
+
   #reserve(more: number): void {
     if (this.#at + more <= this.#bytes.length) return
     const grown = new Uint8Array(Math.max(this.#bytes.length * 2, this.#at + more))
