@@ -10,8 +10,6 @@ import { insertText, takeGiven } from './literals.ts'
 import type { Column } from './literals.ts'
 import { END, gateStatements, UNDO } from './statements.ts'
 
-type LeaseColumn = Column<LeaseRow>
-
 /** How often a batch is begun anew because rows came between the look at them and the writing. */
 const ATTEMPTS_MAX = 8
 
@@ -113,7 +111,7 @@ const find = async (
   keyed: ReadonlyArray<Keyed>,
 ): Promise<ReadonlyMap<string, Found>> => {
   if (keyed.length === 0) return new Map()
-  const [address] = COLUMNS[table] as readonly [LeaseColumn]
+  const address = COLUMNS[table][0] as Column<LeaseRow>
   const rows = await statements.rows(`SELECT ${keyList(table)}, revision, subnet_id, pool_id, state
 FROM ${table}${suffix}
 WHERE address IN (${keyed.map(({ row }) => address.write(row)).join(',')})
