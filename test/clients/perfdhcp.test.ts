@@ -19,6 +19,9 @@ const RATE = 1000
 const SECONDS = 10
 const EXCHANGES = RATE * SECONDS
 
+/** A load fails when it is incomplete so many times. */
+const ATTEMPTS = 3
+
 const isKea = serverKind() === 'kea'
 const missing = labMissing('perfdhcp') ?? (isKea ? keaMissing() : postgresMissing())
 
@@ -121,32 +124,52 @@ describe.skipIf(missing !== undefined)(`perfdhcp${missing === undefined ? '' : `
     return `perfdhcp's side:\n${await counted(network.clients[0])}the server's side:\n${await counted(network.server)}`
   }
 
+  const explained = async (report: PerfReport): Promise<string> =>
+    `${report.text}\n${await overruns()}\n${server.logs().split('\n').slice(-30).join('\n')}`
+
   /**
-   * What was answered was answered once and with a lease of its own. A machine that has other things to do too does not
-   * answer all in perfdhcp's time, or loses datagrams: how many that may be is not for a test to say, short of most.
+   * Runs a load until nothing of it is lost, each time with other clients: a machine that is busy with something else for a
+   * moment loses datagrams, whoever serves. What is answered is always answered once and with a lease of its own.
    */
-  const expectSound = async (report: PerfReport, first: string, second: string): Promise<Bounds> => {
-    const shown = `${report.text}\n${await overruns()}\n${server.logs().split('\n').slice(-30).join('\n')}`
-    for (const name of [first, second]) {
-      expect(report.exchanges[name], shown).toMatchObject({ rejectedLeases: 0, nonUniqueAddresses: 0 })
-      expect(report.exchanges[name]?.received, shown).toBeGreaterThan(EXCHANGES / 2)
+  const untilComplete = async (
+    [first, second]: readonly [string, string],
+    run: (attempt: number) => Promise<PerfReport>,
+  ): Promise<Bounds> => {
+    let [least, most] = [0, 0]
+    for (let attempt = 1; ; attempt++) {
+      const report = await run(attempt)
+      const shown = await explained(report)
+      expect(report.malformedPackets).toBe(0)
+      let drops = 0
+      for (const name of [first, second]) {
+        const exchange = report.exchanges[name]
+        expect(exchange, shown).toMatchObject({ rejectedLeases: 0, nonUniqueAddresses: 0 })
+        drops += exchange?.drops ?? 0
+      }
+      const { sent = 0, received = 0 } = report.exchanges[second] ?? {}
+      least += received
+      most += sent
+      if (attempt === ATTEMPTS) expect(drops, shown).toBe(0)
+      if (drops > 0) continue
+      expect(sent, shown).toBeGreaterThanOrEqual(EXCHANGES)
+      return { least, most }
     }
-    expect(report.malformedPackets).toBe(0)
-    const { sent = 0, received = 0 } = report.exchanges[second] ?? {}
-    return { least: received, most: sent }
   }
 
   it('1,000 DORA/s through a relay', async () => {
-    const report = await runPerfdhcp({
-      namespace: network.clients[0] as Network['server'],
-      family: 4,
-      local: '198.18.0.2',
-      server: '198.18.0.1',
-      ratePerSec: RATE,
-      exchanges: EXCHANGES,
-      clients: 2 * EXCHANGES,
-    })
-    await expectCounts('lease4', 'lease4 WHERE state = 0', await expectSound(report, 'DISCOVER-OFFER', 'REQUEST-ACK'))
+    const granted = await untilComplete(['DISCOVER-OFFER', 'REQUEST-ACK'], (attempt) =>
+      runPerfdhcp({
+        namespace: network.clients[0] as Network['server'],
+        family: 4,
+        local: '198.18.0.2',
+        server: '198.18.0.1',
+        ratePerSec: RATE,
+        exchanges: EXCHANGES,
+        clients: 2 * EXCHANGES,
+        more: ['-b', `mac=02:0e:0${attempt}:00:00:00`],
+      }),
+    )
+    await expectCounts('lease4', 'lease4 WHERE state = 0', granted)
   })
 
   it('renewals and releases beside 400 DORA/s, an event for each', async () => {
@@ -193,17 +216,18 @@ describe.skipIf(missing !== undefined)(`perfdhcp${missing === undefined ? '' : `
     { lease: 'prefix-only', turn: '02', kinds: ['prefix6'] },
     { lease: 'address-and-prefix', turn: '03', kinds: ['lease6', 'prefix6'] },
   ] as const)('1,000 SARR/s over multicast, $lease', async ({ lease, turn, kinds }) => {
-    const report = await runPerfdhcp({
-      namespace: network.clients[0] as Network['server'],
-      family: 6,
-      local: 'eth0',
-      lease,
-      ratePerSec: RATE,
-      exchanges: EXCHANGES,
-      clients: 2 * EXCHANGES,
-      more: ['-b', `mac=02:0c:${turn}:00:00:00`], // other clients than those of the load before
-    })
-    const { least, most } = await expectSound(report, 'SOLICIT-ADVERTISE', 'REQUEST-REPLY')
+    const { least, most } = await untilComplete(['SOLICIT-ADVERTISE', 'REQUEST-REPLY'], (attempt) =>
+      runPerfdhcp({
+        namespace: network.clients[0] as Network['server'],
+        family: 6,
+        local: 'eth0',
+        lease,
+        ratePerSec: RATE,
+        exchanges: EXCHANGES,
+        clients: 2 * EXCHANGES,
+        more: ['-b', `mac=02:0c:${turn}:0${attempt}:00:00`], // other clients than those of the loads before
+      }),
+    )
     for (const kind of kinds) {
       granted[kind].least += least
       granted[kind].most += most
