@@ -7,7 +7,7 @@ import type { Recorded, Revision } from '../domain/event-store.ts'
 import { NO_STREAM } from '../domain/event-store.ts'
 import type { Instant } from '../domain/instant.ts'
 import { evolve, vacant } from '../domain/lease.ts'
-import type { ClientKey, LeaseState, Used } from '../domain/lease.ts'
+import type { ClientKey, LeaseState, Status, Used } from '../domain/lease.ts'
 import type { StreamName } from '../domain/stream.ts'
 import { DueList } from './due-list.ts'
 import { PackedLeases } from './packed-leases.ts'
@@ -49,9 +49,11 @@ export class Replica {
     return this.#places.size
   }
 
-  /** The streams that have at least one event, in no particular order. */
-  streams(): IterableIterator<StreamName> {
-    return this.#places.keys()
+  /** Calls `visit` with every stream that has at least one event and what the ledger says of it in short. */
+  forEachStanding(visit: (stream: StreamName, status: Status, expiresAt: Instant) => void): void {
+    for (let place = 0; place < this.#places.size; place++) {
+      visit(this.#leases.stream(place), this.#leases.status(place), this.#leases.expiresAt(place))
+    }
   }
 
   /** All of them with their state. */

@@ -6,7 +6,7 @@ import * as O from 'fp-ts/lib/Option.js'
 import { findFree, startingPlace } from '../domain/allocation.ts'
 import type { Lane } from '../domain/allocation.ts'
 import type { Instant } from '../domain/instant.ts'
-import type { ClientKey } from '../domain/lease.ts'
+import type { ClientKey, LeaseState } from '../domain/lease.ts'
 import { Occupancy } from '../domain/occupancy.ts'
 import { lease4Stream, lease6Stream, parseStream, prefix6Stream } from '../domain/stream.ts'
 import type { Category, Resource, StreamName } from '../domain/stream.ts'
@@ -80,7 +80,7 @@ export class Spaces {
     }
     for (const sorted of Object.values(this.#sorted)) sorted.sort((a, b) => (a.first < b.first ? -1 : 1))
     this.#block(dhcp4, dhcp6)
-    for (const stream of replica.streams()) this.sync(stream)
+    replica.forEachStanding((stream, status, expiresAt) => this.#sync(stream, this.#occupies(status, expiresAt)))
     for (const stream of replica.tentativeStreams()) this.sync(stream)
   }
 
@@ -91,10 +91,13 @@ export class Spaces {
 
   /** Brings the places of a stream in step with the replica. */
   sync(stream: StreamName): void {
+    this.#sync(stream, this.#occupied(stream))
+  }
+
+  #sync(stream: StreamName, occupied: boolean): void {
     const parsed = parseStream(stream)
     if (O.isNone(parsed)) return
     const resource = parsed.value
-    const occupied = this.#occupied(stream)
     this.#cover(resource, (space, place) => {
       if (resource.category === 'prefix6' && resource.prefixLength !== space.prefixLength) {
         noteForeign(space, place, stream, occupied)
@@ -108,6 +111,10 @@ export class Spaces {
 
   #occupied(stream: StreamName): boolean {
     const { status, expiresAt } = this.#replica.standing(stream)
+    return this.#occupies(status, expiresAt)
+  }
+
+  #occupies(status: LeaseState['status'], expiresAt: Instant): boolean {
     return status === 'bound' || status === 'declined' || (status === 'offered' && this.#now() < expiresAt)
   }
 
