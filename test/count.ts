@@ -1,4 +1,7 @@
-/** Says which tests failed or had to be tried again, and adds up the result files of the runs into the line `N passed, N failed, N skipped`. */
+/**
+ * Says which tests failed or had to be tried again, and adds up the result files of the runs into the line `N passed, N
+ * failed, N skipped`.
+ */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 
