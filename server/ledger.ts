@@ -354,15 +354,17 @@ export class Ledger {
       batch,
       (outcomes) => {
         const losers = this.#takeOutcomes(batch, outcomes)
-        tasks.forEach((task, i) => {
-          if (losers[i] === false) {
-            const event = task.event as LeaseEvent
-            this.#finish(task, E.right({ state: replica.get(task.stream).state, event }))
-          }
-        })
-        const lost = tasks.filter((_, i) => losers[i])
-        if (late) for (const task of lost) this.#finish(task, unavailable)
-        else this.#decideAgain(lost)
+        return () => {
+          tasks.forEach((task, i) => {
+            if (losers[i] === false) {
+              const event = task.event as LeaseEvent
+              this.#finish(task, E.right({ state: replica.get(task.stream).state, event }))
+            }
+          })
+          const lost = tasks.filter((_, i) => losers[i])
+          if (late) for (const task of lost) this.#finish(task, unavailable)
+          else this.#decideAgain(lost)
+        }
       },
       (answerNow) => {
         // An unknown outcome keeps the streams closed until it is settled, but the clients need not wait for that.
@@ -388,18 +390,20 @@ export class Ledger {
         const losers = this.#takeOutcomes(batch, outcomes)
         this.counters.offersWritten += losers.filter((lost) => !lost).length
         for (const { stream } of offers) if (!this.#underWay.has(stream)) replica.unplan(stream)
+        return () => undefined
       },
       () => undefined,
     )
   }
 
   /**
-   * Sends a batch and, if its outcome is unknown, goes on until it is known. `done` gets the outcomes whenever they come;
-   * `failed(true)` says that they will come late, `failed(false)` that nothing was written.
+   * Sends a batch and, if its outcome is unknown, goes on until it is known. `done` takes in the outcomes whenever they come,
+   * and gives what answers; `failed(true)` says that they will come late, `failed(false)` that nothing was written. The next
+   * batch is sent before the answers, so that the database works while replies are written.
    */
   async #append(
     batch: ReadonlyArray<Proposal>,
-    done: (outcomes: ReadonlyArray<Outcome>) => void,
+    done: (outcomes: ReadonlyArray<Outcome>) => () => void,
     failed: (answerNow: boolean) => void,
   ): Promise<void> {
     const { store } = this.#options
@@ -415,7 +419,9 @@ export class Ledger {
     if (E.isRight(result)) {
       await this.#comeBack('settling')
       this.#appending = false
-      done(result.right)
+      const answer = done(result.right)
+      this.#flush(false)
+      answer()
     } else {
       this.#appending = false
       failed(false)
