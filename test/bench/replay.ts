@@ -38,6 +38,9 @@ interface Measured {
   readonly leases: number
   readonly events: number
   readonly toReplicaSec: number
+  /** Processor microseconds an event of that: of the reader, all its threads counted, and of the database. */
+  readonly readerMicros: number
+  readonly databaseMicros: number
   readonly toTablesSec: number
   readonly bytesPerLease: number
   readonly fromSnapshotSec: number
@@ -161,7 +164,10 @@ const measure = async (site: Site, leases: number, events: number): Promise<Meas
 
   const before = usedBytes()
   let replica: Replica | undefined
+  const [readerFrom, databaseFrom] = [process.cpuUsage(), site.database.cpuSeconds()]
   const toReplicaSec = await seconds(async () => (replica = await fillReplica(store)))
+  const { user, system } = process.cpuUsage(readerFrom)
+  const databaseSec = site.database.cpuSeconds() - databaseFrom
   const bytesPerLease = (usedBytes() - before) / (replica?.size ?? NaN)
   replica = undefined
 
@@ -182,6 +188,8 @@ const measure = async (site: Site, leases: number, events: number): Promise<Meas
     leases,
     events,
     toReplicaSec,
+    readerMicros: (user + system) / events,
+    databaseMicros: (databaseSec * 1e6) / events,
     toTablesSec,
     bytesPerLease,
     fromSnapshotSec: snapshot.sec,
@@ -205,6 +213,8 @@ const HEADINGS = [
   'leases',
   'events',
   'events/s into a replica',
+  'processor us an event, reader',
+  'database',
   'events/s into tables',
   'octets a lease in the replica',
   'start from snapshot, s',
@@ -220,6 +230,8 @@ const cells = (one: Measured): string[] => {
     one.leases.toLocaleString('en'),
     one.events.toLocaleString('en'),
     Math.round(one.events / one.toReplicaSec).toLocaleString('en'),
+    one.readerMicros.toFixed(2),
+    one.databaseMicros.toFixed(2),
     Math.round(one.events / one.toTablesSec).toLocaleString('en'),
     one.bytesPerLease.toFixed(0),
     one.fromSnapshotSec.toFixed(2),
