@@ -115,8 +115,8 @@ export class Replica {
   }
 
   /**
-   * Sets a stream to a state that is known to stand at `revision`: from a snapshot, or for the ledger. Whatever was
-   * planned for the stream is void: it was decided on an older state, and must not hide this one.
+   * Sets a stream to a state that is known to stand at `revision`, as a snapshot says. Whatever was planned for the
+   * stream is void: it was decided on an older state, and must not hide this one.
    */
   load(stream: StreamName, revision: Revision, state: Used): void {
     this.#take(this.#places.get(stream) ?? this.#placeFor(stream), revision, state)
@@ -133,6 +133,7 @@ export class Replica {
     this.#forget(stream)
     const { holder, expiresAt } = state.lease
     const before = this.#leases.holder(place)
+    // The key as the first event had it is kept, for the index of holders keeps that too: later ones are copies.
     if (before === holder) this.#leases.set(place, revision, state, before)
     else {
       this.#leases.set(place, revision, state, holder)
