@@ -37,6 +37,9 @@ export const runWorkers = async (args: Arguments, config: Config): Promise<void>
   const opened = openLog(config.loggers, process.stdout.isTTY)
   const { log, flush } = opened
   for (const warning of config.warnings) log.warn(warning)
+  if (config.dhcp6?.serverId?.persist === false) {
+    log.warn('server-id: "persist": false has no effect with workers, which have one DUID through the store')
+  }
   const end = (reason: string): void => {
     log.fatal(reason)
     flush()

@@ -7,6 +7,7 @@ import type { EventStore } from '../../domain/event-store.ts'
 import type { Instant } from '../../domain/instant.ts'
 import type { ServerId } from '../config/model.ts'
 import type { NetworkInterface } from '../net/interfaces.ts'
+import { serverOf } from '../worker.ts'
 import { DUID_EPOCH_SEC, makeDuidEn, makeDuidLl, makeDuidLlt, makeDuidUuid } from './duid.ts'
 
 /** What a DUID may be made from. `randomOctets` gives that many. */
@@ -16,7 +17,10 @@ export interface DuidSources {
   readonly randomOctets: (count: number) => Uint8Array
 }
 
-/** The DUID of this server; `Left` is one sentence. */
+/**
+ * The DUID of this server; `Left` is one sentence. Workers of one server have one DUID, through the store even where it is
+ * not to persist: a client names it, and any of them may be the one that hears the client.
+ */
 export const serverDuidOf = async (
   configured: ServerId | undefined,
   store: EventStore,
@@ -24,8 +28,9 @@ export const serverDuidOf = async (
 ): Promise<Either<string, Uint8Array>> => {
   const made = makeServerDuid(configured, sources)
   if (configured !== undefined && isComplete(configured)) return E.right(made)
-  if (configured?.persist === false) return E.right(made)
-  const kept = await store.remember(`server-duid/${store.log}`, hexText(made))()
+  const server = serverOf(store.log)
+  if (configured?.persist === false && server === store.log) return E.right(made)
+  const kept = await store.remember(`server-duid/${server}`, hexText(made))()
   if (E.isLeft(kept)) return E.left(kept.left.reason)
   const parsed = parseHex(kept.right)
   return O.isSome(parsed) ? E.right(parsed.value) : E.left(`the server DUID in the store is damaged: ${kept.right}`)

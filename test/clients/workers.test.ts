@@ -24,6 +24,7 @@ const environmentOf = (pid: number): string => {
 describe.skipIf(process.platform !== 'linux')('two workers', () => {
   let folder: string
   let port: number
+  let port6: number
   let service: Running
   let sql: postgres.Sql
 
@@ -51,17 +52,29 @@ describe.skipIf(process.platform !== 'linux')('two workers', () => {
           },
         ],
       },
+      Dhcp6: {
+        'valid-lifetime': lifetimeSec,
+        subnet6: [
+          {
+            id: 1,
+            subnet: '2001:db8:1::/64',
+            pools: [{ pool: '2001:db8:1::1:0 - 2001:db8:1::1:ffff' }],
+            'pd-pools': [{ prefix: '2001:db8:8000::', 'prefix-len': 40, 'delegated-len': 56 }],
+          },
+        ],
+      },
       LeaseLedger: {
         'server-name': 'pair',
         workers: 2,
         'data-folder': join(folder, 'data'),
-        listen: { dhcp4: [{ address: '127.0.0.1', port }] },
+        listen: { dhcp4: [{ address: '127.0.0.1', port }], dhcp6: [{ address: '::1', port: port6 }] },
       },
     })
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'll-workers-'))
     port = await freeUdpPort()
+    port6 = await freeUdpPort()
     await writeFile(join(folder, 'config.json'), config(3600))
     service = await start([process.execPath, MAIN, '-c', join(folder, 'config.json')])
     await service.printed(/lease-ledger ready/, 60_000)
@@ -80,6 +93,19 @@ describe.skipIf(process.platform !== 'linux')('two workers', () => {
     const events = await eventsByServer()
     expect(Object.keys(events).sort()).toEqual(['pair#1', 'pair#2'])
     expect((events['pair#1'] ?? 0) + (events['pair#2'] ?? 0)).toBeGreaterThanOrEqual(300)
+  })
+
+  it('are one server for DHCPv6: whoever made the offer, each takes the request, and renewals', async () => {
+    const client = [process.execPath, CLI, 'client', '-6', '--server', '::1', '--port', String(port6)]
+    const played = await must([...client, '--clients', '200', '--rate', '400', '--renew', '--release'])
+    expect(played).toMatch(/acquire: 200 replies, 0 refusals, 0 timeouts \(0 sent again\)/)
+    expect(played).toMatch(/renew: 200 replies, 0 refusals, 0 timeouts \(0 sent again\)/)
+    expect(played).toMatch(/release: 200 replies, 0 refusals, 0 timeouts \(0 sent again\)/)
+    const logs = await sql`SELECT DISTINCT log FROM ledger_events WHERE category = 'lease6'`
+    expect(logs.map(({ log }) => log as string).sort()).toEqual(['pair#1', 'pair#2'])
+    // DUIDs of their own would be alike by chance only: by the second in which each was made.
+    const duids = await sql`SELECT key FROM properties WHERE key LIKE 'server-duid/%'`
+    expect(duids.map(({ key }) => key as string)).toEqual(['server-duid/pair'])
   })
 
   it('go on when one of them is killed, and it comes back', async () => {
