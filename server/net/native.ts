@@ -58,6 +58,8 @@ export const littleEndian = endianness() === 'LE'
 const SOCK_NONBLOCK = 0x800
 const SOCK_CLOEXEC = 0x80000
 const MSG_DONTWAIT = 0x40
+/** EBADF. */
+const NO_SUCH_DESCRIPTOR = -9
 
 let loaded: NativeResult | undefined
 
@@ -92,6 +94,10 @@ const bindCalls = (koffi: Koffi): Native => {
   const recvmmsg = libc.func('int recvmmsg(int, void *, uint32_t, int, void *)')
   const sendmmsg = libc.func('int sendmmsg(int, void *, uint32_t, int)')
   const orErrno = (result: number): number => (result < 0 ? -koffi.errno() : result)
+  // A sandbox may know neither call, or forbid them: no descriptor is -1, and only who knows the call says so.
+  const areCalls =
+    orErrno(recvmmsg(-1, null, 0, 0, null)) === NO_SUCH_DESCRIPTOR &&
+    orErrno(sendmmsg(-1, null, 0, 0)) === NO_SUCH_DESCRIPTOR
   const int = (value: number): Uint8Array => new Uint8Array(new Int32Array([value]).buffer)
   return {
     // Without close-on-exec, a child such as the embedded database would hold the DHCP port after our end.
@@ -109,7 +115,7 @@ const bindCalls = (koffi: Koffi): Native => {
     sendTo: (fd, bytes, length, address) =>
       orErrno(Number(sendto(fd, bytes, length, MSG_DONTWAIT, address, address.length))),
     close: (fd) => orErrno(close(fd)),
-    canBatch: canBatch(koffi.sizeof('void *')),
+    canBatch: canBatch(koffi.sizeof('void *')) && areCalls,
     allocate: (octets) => {
       const address = koffi.alloc('uint8_t', octets) as bigint
       return { address, octets: koffi.view(address, octets) }

@@ -1,6 +1,7 @@
 import * as E from 'fp-ts/lib/Either.js'
 import { afterEach, describe, expect, it } from 'vitest'
 import { loadNative } from '../../server/net/native.ts'
+import type { Native } from '../../server/net/native.ts'
 import { openRaw4 } from '../../server/net/raw4.ts'
 import type { DatagramSocket, Endpoint, Opening } from '../../server/net/socket.ts'
 import { openUdp4 } from '../../server/net/udp4.ts'
@@ -133,6 +134,7 @@ describe('sockets on loopback', () => {
 
   it.each([
     { how: 'in bulk', native: loadNative() },
+    { how: 'one by one', native: E.map((native: Native) => ({ ...native, canBatch: false }))(loadNative()) },
     { how: 'one by one without native calls', native: noNative },
   ])('take a burst and answer each of it, of any length, $how', async ({ native }) => {
     const server = await open(openUdp4(four, native))
