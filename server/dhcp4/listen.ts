@@ -15,6 +15,7 @@ import type { RawSender4 } from '../net/raw4.ts'
 import type { SocketError } from '../net/socket-error.ts'
 import type { DatagramSocket } from '../net/socket.ts'
 import type { SocketMaker } from '../net/socket-maker.ts'
+import { remembered } from '../remembered.ts'
 import type { Arrival4 } from './exchange.ts'
 import type { Send4 } from './handler.ts'
 import type { Ports4 } from './reply.ts'
@@ -143,12 +144,9 @@ const addressOn = (
 
 const numberOf = (text: string): number => O.getOrElse(() => 0)(parseIp4(text))
 
-/** Relays and unicasting clients are few or repeat; their addresses are read once. */
-const SOURCES_MAX = 4096
-
 const connect = (endpoint: Endpoint4, { ports, receive }: Listen4Options): void => {
   const { socket, raw, address } = endpoint
-  const sources = new Map<string, number>()
+  const sourceOf = remembered(numberOf)
   const { interfaceName } = socket.local
   const send: Send4 = (bytes, to) => {
     if (to.unicastHardware === undefined) socket.send(bytes, to)
@@ -165,12 +163,7 @@ const connect = (endpoint: Endpoint4, { ports, receive }: Listen4Options): void 
     }
   }
   socket.onDatagram((bytes, from) => {
-    let sourceAddress = sources.get(from.address)
-    if (sourceAddress === undefined) {
-      if (sources.size >= SOURCES_MAX) sources.clear()
-      sourceAddress = numberOf(from.address)
-      sources.set(from.address, sourceAddress)
-    }
+    const sourceAddress = sourceOf(from.address)
     const arrival = { sourceAddress, sourcePort: from.port, localAddress: address, interfaceName, octets: bytes.length }
     receive(bytes, arrival, send)
   })

@@ -78,7 +78,7 @@ export const linkLocalAddress = (found: NetworkInterface): Either<SocketError, s
 }
 
 /** Whether a textual IPv6 address is in fe80::/10 (RFC 4291 §2.5.6). */
-export const isLinkLocal = (address: string): boolean => /^fe[89ab]/i.test(address)
+export const isLinkLocal = (address: string): boolean => /^fe[89ab][0-9a-f]:/i.test(address)
 
 const SYSFS = '/sys/class/net'
 const IFF_UP = 0x1

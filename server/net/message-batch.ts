@@ -2,16 +2,12 @@
  * Many datagrams in one system call, recvmmsg(2) and sendmmsg(2). A call costs as much as the work on a DHCP message
  * does, and Node makes one, with its own bookkeeping, for every datagram.
  */
-import { endianness } from 'node:os'
 
 /** Memory outside of JavaScript's heap that stays where it is, since the kernel is told where things lie in it. */
 export interface FixedMemory {
   readonly address: bigint
   readonly octets: ArrayBuffer
 }
-
-/** Whether the kernel reads the structures below as they are laid out here: 64 bits, the low octet first. */
-export const canBatch = (pointerOctets: number): boolean => endianness() === 'LE' && pointerOctets === 8
 
 // struct mmsghdr of the kernel: where the name is and its length, where the iovec is and their number, where control
 // data is and its length, flags; then the octets that were moved.

@@ -2,7 +2,6 @@ import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import { createRequire } from 'node:module'
 import { endianness } from 'node:os'
-import { canBatch } from './message-batch.ts'
 import type { FixedMemory } from './message-batch.ts'
 
 /**
@@ -115,7 +114,8 @@ const bindCalls = (koffi: Koffi): Native => {
     sendTo: (fd, bytes, length, address) =>
       orErrno(Number(sendto(fd, bytes, length, MSG_DONTWAIT, address, address.length))),
     close: (fd) => orErrno(close(fd)),
-    canBatch: canBatch(koffi.sizeof('void *')) && areCalls,
+    // The structures of message-batch.ts are laid out for 64 bits, the low octet first.
+    canBatch: littleEndian && koffi.sizeof('void *') === 8 && areCalls,
     allocate: (octets) => {
       const address = koffi.alloc('uint8_t', octets) as bigint
       return { address, octets: koffi.view(address, octets) }

@@ -2,6 +2,8 @@
 import * as O from 'fp-ts/lib/Option.js'
 import { ip4Text, ip6Bytes, ip6Text, parseIp4, parseIp6 } from '../../domain/address.ts'
 import type { Ip4 } from '../../domain/address.ts'
+import { remembered } from '../remembered.ts'
+import { isLinkLocal } from './interfaces.ts'
 import { linux, littleEndian } from './native.ts'
 import type { Endpoint } from './socket.ts'
 
@@ -28,21 +30,6 @@ export interface PeerAddresses {
   readonly read: (view: DataView, at: number) => Endpoint
   /** The end as octets, which the next call overwrites; undefined when it is none: Node says why. */
   readonly write: (to: Endpoint) => Uint8Array | undefined
-}
-
-/** Addresses that are kept as text and as octets; relays are few, and clients repeat. */
-const KEPT_MAX = 4_096
-
-const remembered = <K, V>(make: (key: K) => V): ((key: K) => V) => {
-  const kept = new Map<K, V>()
-  return (key) => {
-    const known = kept.get(key)
-    if (known !== undefined) return known
-    if (kept.size >= KEPT_MAX) kept.clear()
-    const made = make(key)
-    kept.set(key, made)
-    return made
-  }
 }
 
 /** IPv4. */
@@ -90,7 +77,7 @@ export const peers6 = (interfaceName: string): PeerAddresses => {
       if (!same) {
         const high = view.getBigUint64(at + ADDRESS6_AT)
         const text = ip6Text((high << 64n) | view.getBigUint64(at + ADDRESS6_AT + 8))
-        lastText = high >> 54n === LINK_LOCAL ? `${text}%${interfaceName}` : text
+        lastText = isLinkLocal(text) ? `${text}%${interfaceName}` : text
       }
       return { address: lastText, port: view.getUint16(at + PORT_AT) }
     },
@@ -107,6 +94,3 @@ export const peers6 = (interfaceName: string): PeerAddresses => {
 const isPort = (port: number): boolean => port > 0 && port <= 0xffff
 
 const NO_ADDRESS = new Uint8Array(0)
-
-/** The first ten bits of fe80::/10 (RFC 4291 §2.5.6). */
-const LINK_LOCAL = 0xfe80n >> 6n
