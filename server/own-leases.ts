@@ -2,7 +2,9 @@
 import { INFINITE_SEC } from '../domain/instant.ts'
 import type { Lease, LeaseState } from '../domain/lease.ts'
 import type { LeaseCache } from './config/model.ts'
+import type { StreamName } from '../domain/stream.ts'
 import type { Failure } from './ledger.ts'
+import type { Replica } from './replica.ts'
 
 /** The lease of a state, whatever became of it. */
 export const leaseIn = (state: LeaseState): Lease | undefined => (state.status === 'vacant' ? undefined : state.lease)
@@ -20,6 +22,19 @@ export const OWN_RANK: Readonly<Record<LeaseState['status'], number>> = {
 
 /** The rank of what a client has no claim to any more. */
 export const NOT_OWN = 9
+
+/** Of streams that a client holds or held last, those it may have again: what it holds first, then what ended last. */
+export const ownFirst = (replica: Replica, streams: ReadonlyArray<StreamName>): StreamName[] => {
+  if (streams.length === 0) return []
+  return streams
+    .map((stream) => {
+      const { status, expiresAt } = replica.standing(stream)
+      return { stream, rank: OWN_RANK[status], expiresAt }
+    })
+    .filter(({ rank }) => rank < NOT_OWN)
+    .sort((a, b) => a.rank - b.rank || b.expiresAt - a.expiresAt)
+    .map(({ stream }) => stream)
+}
 
 /** How young a grant of this lifetime may be to be renewed without an event. Seconds. */
 export const reuseSecOf = ({ threshold, maxAgeSec }: LeaseCache, validLifetimeSec: number): number => {

@@ -8,6 +8,7 @@ import type { Instant } from '../domain/instant.ts'
 import { makeLease } from '../domain/lease.ts'
 import type { ClientKey, Lease, Relay, Status, Used } from '../domain/lease.ts'
 import type { StreamName } from '../domain/stream.ts'
+import { NOWHERE, PlaceIndex } from './place-index.ts'
 
 /** What a lease has in common with most others of its subnet. */
 type Common = Readonly<
@@ -134,16 +135,50 @@ export class PackedLeases {
   readonly #relays: (Relay | undefined)[] = []
   readonly #owns: (Own | undefined)[] = []
   readonly #shared = new Shared()
+  readonly #byStream = new PlaceIndex((place) => this.#streams[place] as StreamName)
+  readonly #byHolder = new PlaceIndex((place) => this.#holders[place] as ClientKey)
 
-  /** Gives a stream its place, which must be filled with {@link set} at once. */
-  add(stream: StreamName): number {
-    const place = this.#streams.push(stream) - 1
-    if ((place & BLOCK_MASK) === 0) this.#blocks.push(new Float64Array(COLUMNS << BLOCK_BITS))
-    return place
+  /** How many streams there are. */
+  get size(): number {
+    return this.#streams.length
   }
 
-  /** Keeps what an event left. `holder` is the copy of the holder's key to keep. */
-  set(place: number, revision: Revision, { status, lease }: Used, holder: ClientKey): void {
+  /** The place of a stream, or {@link NOWHERE}. */
+  find(stream: StreamName): number {
+    return this.#byStream.find(stream)
+  }
+
+  /** The streams whose last holder is this client, in the order of their places. */
+  heldBy(holder: ClientKey): StreamName[] {
+    const places: number[] = []
+    for (let place = this.#byHolder.find(holder); place !== NOWHERE; place = this.#byHolder.findNext(place)) {
+      places.push(place)
+    }
+    return places.sort((a, b) => a - b).map((place) => this.stream(place))
+  }
+
+  /** Gives a new stream its place, with what its first event left. */
+  add(stream: StreamName, revision: Revision, state: Used): void {
+    const place = this.#streams.push(stream) - 1
+    this.#byStream.add(place)
+    if ((place & BLOCK_MASK) === 0) this.#blocks.push(new Float64Array(COLUMNS << BLOCK_BITS))
+    this.#holders.push(state.lease.holder)
+    this.#byHolder.add(place)
+    this.#fill(place, revision, state)
+  }
+
+  /** Keeps what a later event left. */
+  set(place: number, revision: Revision, state: Used): void {
+    const { holder } = state.lease
+    if (this.#holders[place] !== holder) {
+      this.#byHolder.remove(place)
+      this.#holders[place] = holder
+      this.#byHolder.add(place)
+    }
+    this.#fill(place, revision, state)
+  }
+
+  #fill(place: number, revision: Revision, { status, lease }: Used): void {
     const block = this.#blockOf(place)
     const row = rowOf(place)
     block[row + REVISION] = revision
@@ -152,7 +187,6 @@ export class PackedLeases {
     block[row + STARTS_AT] = lease.startsAt
     block[row + RENEWALS] = lease.renewals
     block[row + TRANSACTION_ID] = lease.transactionId
-    this.#holders[place] = holder
     this.#commons[place] = this.#shared.common(lease)
     this.#relays[place] = this.#shared.relay(lease.relay)
     this.#owns[place] = ownOf(lease)
@@ -161,11 +195,6 @@ export class PackedLeases {
   /** The one copy of the name that everything else should point to. */
   stream(place: number): StreamName {
     return this.#streams[place] as StreamName
-  }
-
-  /** Undefined before the place is filled. */
-  holder(place: number): ClientKey | undefined {
-    return this.#holders[place]
   }
 
   revision(place: number): Revision {

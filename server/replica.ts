@@ -11,6 +11,7 @@ import type { ClientKey, LeaseState, Status, Used } from '../domain/lease.ts'
 import type { StreamName } from '../domain/stream.ts'
 import { DueList } from './due-list.ts'
 import { PackedLeases } from './packed-leases.ts'
+import { NOWHERE } from './place-index.ts'
 
 /** The last known state of a stream and the revision that made it; -1 when nothing ever happened. */
 export interface Entry {
@@ -34,10 +35,8 @@ const unknown: Entry = { revision: NO_STREAM, state: vacant }
 
 /** The in-memory replica. All leases of all protocols are in one replica. */
 export class Replica {
-  readonly #places = new Map<StreamName, number>()
   readonly #leases = new PackedLeases()
   readonly #tentative = new Map<StreamName, Used>()
-  readonly #byHolder: HolderIndex = new Map()
   /** Offers in memory, by the client that they were made to. */
   readonly #offeredTo: HolderIndex = new Map()
   readonly #due = new DueList<StreamName>()
@@ -46,20 +45,20 @@ export class Replica {
 
   /** Streams that have at least one event. */
   get size(): number {
-    return this.#places.size
+    return this.#leases.size
   }
 
   /** Calls `visit` with every stream that has at least one event and what the ledger says of it in short. */
   forEachStanding(visit: (stream: StreamName, status: Status, expiresAt: Instant) => void): void {
-    for (let place = 0; place < this.#places.size; place++) {
+    for (let place = 0; place < this.#leases.size; place++) {
       visit(this.#leases.stream(place), this.#leases.status(place), this.#leases.expiresAt(place))
     }
   }
 
   /** All of them with their state. */
   *entries(): Generator<readonly [StreamName, Entry & { readonly state: Used }]> {
-    for (const [stream, place] of this.#places) {
-      yield [stream, { revision: this.#leases.revision(place), state: this.#leases.state(place) }]
+    for (let place = 0; place < this.#leases.size; place++) {
+      yield [this.#leases.stream(place), { revision: this.#leases.revision(place), state: this.#leases.state(place) }]
     }
   }
 
@@ -75,15 +74,15 @@ export class Replica {
 
   /** What the ledger says of a stream, as far as it has been read. */
   get(stream: StreamName): Entry {
-    const place = this.#places.get(stream)
-    if (place === undefined) return unknown
+    const place = this.#leases.find(stream)
+    if (place === NOWHERE) return unknown
     return { revision: this.#leases.revision(place), state: this.#leases.state(place) }
   }
 
   /** The revision of {@link get}, without making a state. */
   revision(stream: StreamName): Revision {
-    const place = this.#places.get(stream)
-    return place === undefined ? NO_STREAM : this.#leases.revision(place)
+    const place = this.#leases.find(stream)
+    return place === NOWHERE ? NO_STREAM : this.#leases.revision(place)
   }
 
   /** The state to decide new offers on: what is about to be written, else what is known. */
@@ -99,18 +98,18 @@ export class Replica {
   }
 
   #known(stream: StreamName): Standing {
-    const place = this.#places.get(stream)
-    if (place === undefined) return VACANT
+    const place = this.#leases.find(stream)
+    if (place === NOWHERE) return VACANT
     return { status: this.#leases.status(place), expiresAt: this.#leases.expiresAt(place) }
   }
 
   /** Takes in an event; `false` when this or a later one of its stream is known already. */
   apply(recorded: Recorded): boolean {
     const { stream, revision, event } = recorded
-    const place = this.#places.get(stream)
-    if (place !== undefined && revision <= this.#leases.revision(place)) return false
+    const place = this.#leases.find(stream)
+    if (place !== NOWHERE && revision <= this.#leases.revision(place)) return false
     // Every event carries the whole lease, so the state before it need not be unpacked.
-    this.#take(place ?? this.#placeFor(stream), revision, evolve(vacant, event) as Used)
+    this.#take(stream, place, revision, evolve(vacant, event) as Used)
     return true
   }
 
@@ -119,27 +118,16 @@ export class Replica {
    * stream is void: it was decided on an older state, and must not hide this one.
    */
   load(stream: StreamName, revision: Revision, state: Used): void {
-    this.#take(this.#places.get(stream) ?? this.#placeFor(stream), revision, state)
+    this.#take(stream, this.#leases.find(stream), revision, state)
   }
 
-  #placeFor(stream: StreamName): number {
-    const place = this.#leases.add(stream)
-    this.#places.set(stream, place)
-    return place
-  }
-
-  #take(place: number, revision: Revision, state: Used): void {
-    const stream = this.#leases.stream(place)
+  #take(name: StreamName, place: number, revision: Revision, state: Used): void {
+    // The name as the first event had it is what all else points to: later ones are copies.
+    const stream = place === NOWHERE ? name : this.#leases.stream(place)
     this.#forget(stream)
-    const { holder, expiresAt } = state.lease
-    const before = this.#leases.holder(place)
-    // The key as the first event had it is kept, for the index of holders keeps that too: later ones are copies.
-    if (before === holder) this.#leases.set(place, revision, state, before)
-    else {
-      this.#leases.set(place, revision, state, holder)
-      if (before !== undefined) unindex(this.#byHolder, before, stream)
-      index(this.#byHolder, holder, stream)
-    }
+    if (place === NOWHERE) this.#leases.add(stream, revision, state)
+    else this.#leases.set(place, revision, state)
+    const { expiresAt } = state.lease
     if (state.status === 'bound' || state.status === 'declined') this.#due.add(expiresAt, stream)
     if (state.status === 'offered') this.#lapses.add(expiresAt, stream)
     this.#listener(stream)
@@ -163,7 +151,7 @@ export class Replica {
 
   /** Streams whose last holder is this client, whatever became of them since, and those that it is being offered. */
   heldBy(holder: ClientKey): ReadonlyArray<StreamName> {
-    const held = listOf(this.#byHolder.get(holder))
+    const held = this.#leases.heldBy(holder)
     const offered = this.#offeredTo.get(holder)
     return offered === undefined ? held : [...new Set([...held, ...listOf(offered)])]
   }

@@ -14,7 +14,7 @@ import type { Dhcp4, Subnet4 } from '../config/model.ts'
 import type { Answer, Done, Failure, Ledger } from '../ledger.ts'
 import { grantKnown } from '../grant-known.ts'
 import type { Logger } from '../logger.ts'
-import { dropForFailure, leaseIn, NOT_OWN, OWN_RANK, reuseSecOf } from '../own-leases.ts'
+import { dropForFailure, leaseIn, NOT_OWN, ownFirst, OWN_RANK, reuseSecOf } from '../own-leases.ts'
 import type { Replica } from '../replica.ts'
 import type { Spaces } from '../spaces.ts'
 import { supersede } from '../supersede.ts'
@@ -169,8 +169,7 @@ export class Service4 {
     const own = replica
       .heldBy(clientKey4(exchange.client, subnet.matchClientId))
       .filter((stream) => leaseIn(replica.effective(stream))?.subnetId === subnet.id && stream.startsWith('lease4/'))
-    const rank = (stream: StreamName): number => OWN_RANK[replica.effective(stream).status]
-    return own.filter((stream) => rank(stream) < NOT_OWN).sort((a, b) => rank(a) - rank(b))
+    return ownFirst(replica, own)
   }
 
   // -------------------------------------------------------------- REQUEST, RFC 2131 §4.3.2

@@ -11,7 +11,7 @@ import type { ClassRules, Dhcp6, Reservation6, Subnet6 } from '../config/model.t
 import { admits, classesIn } from '../classes.ts'
 import { grantKnown } from '../grant-known.ts'
 import type { Answer, Failure, Ledger } from '../ledger.ts'
-import { leaseIn, NOT_OWN, OWN_RANK, reuseSecOf } from '../own-leases.ts'
+import { leaseIn, ownFirst, reuseSecOf } from '../own-leases.ts'
 import type { Replica } from '../replica.ts'
 import type { Space, Spaces } from '../spaces.ts'
 import { supersede } from '../supersede.ts'
@@ -294,13 +294,11 @@ export class Bindings {
     if (held.length === 0) return []
     const prefix = `${CATEGORY[ia.kind]}/`
     const onLink = new Set(exchange.subnets.map((subnet) => subnet.id))
-    return held
-      .filter((stream) => {
-        const lease = leaseIn(replica.effective(stream))
-        return stream.startsWith(prefix) && lease !== undefined && onLink.has(lease.subnetId)
-      })
-      .filter((stream) => OWN_RANK[replica.standing(stream).status] < NOT_OWN)
-      .sort((a, b) => OWN_RANK[replica.standing(a).status] - OWN_RANK[replica.standing(b).status])
+    const own = held.filter((stream) => {
+      const lease = leaseIn(replica.effective(stream))
+      return stream.startsWith(prefix) && lease !== undefined && onLink.has(lease.subnetId)
+    })
+    return ownFirst(replica, own)
   }
 
   #supersede(exchange: Exchange6, ia: IaRequest, stream: StreamName, event: LeaseEvent | undefined): void {

@@ -50,6 +50,18 @@ describe('DISCOVER', () => {
     expect((await a.ask({ ...asking, client: 4, wants: '203.0.113.50' }))?.yiaddr).toMatch(/^198\.51\.100\./)
   })
 
+  it('prefers what the client had last to what it had before', async () => {
+    const a = given4(base)
+    const first = await acquired(a)
+    await a.ask({ type: 'release', client: 1, ciaddr: first, server: a.server.address })
+    a.pass(60)
+    const last = first === '198.51.100.50' ? '198.51.100.51' : '198.51.100.50'
+    const taken = await a.ask({ type: 'request', client: 1, wants: last, server: a.server.address })
+    expect(taken).toMatchObject({ type: 'ack', yiaddr: last })
+    await a.ask({ type: 'release', client: 1, ciaddr: last, server: a.server.address })
+    expect((await a.ask({ type: 'discover', client: 1 }))?.yiaddr).toBe(last)
+  })
+
   it('from a link that is not configured is not answered', async () => {
     const a = given4(base)
     expect(await a.ask({ type: 'discover', client: 1, giaddr: '192.0.2.1' })).toBeUndefined()

@@ -2,8 +2,9 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { makeLease } from '../../domain/lease.ts'
-import type { Status } from '../../domain/lease.ts'
+import type { Terms, Status } from '../../domain/lease.ts'
 import { lease4Stream } from '../../domain/stream.ts'
+import type { StreamName } from '../../domain/stream.ts'
 import { Replica } from '../../server/replica.ts'
 import { anyTerms } from '../contract/lease-table-histories.ts'
 
@@ -51,5 +52,28 @@ describe('replica', () => {
         }
       }),
     )
+  })
+
+  it('finds every stream and what each client holds, however many there are', () => {
+    const replica = new Replica()
+    const heldBy = new Map<string, Set<StreamName>>()
+    const holderOf = new Map<StreamName, string>()
+    const terms = fc.sample(anyTerms(holder), { numRuns: 1, seed: 1 })[0] as Terms
+    // More streams than there is room for at first, twice over; each then changes hands, most clients hold several.
+    for (let n = 0; n < 12_000; n++) {
+      const stream = lease4Stream((n * 7_919) % 5_000)
+      const client = `id:${(n * 104_729) % 1_500}`
+      replica.load(stream, n, { status: 'bound', lease: makeLease({ ...terms, holder: client }, n, 0, 0) })
+      heldBy.get(holderOf.get(stream) ?? '')?.delete(stream)
+      holderOf.set(stream, client)
+      heldBy.set(client, (heldBy.get(client) ?? new Set()).add(stream))
+    }
+    expect(replica.size).toBe(5_000)
+    for (const [client, streams] of heldBy) expect(new Set(replica.heldBy(client))).toEqual(streams)
+    for (const [stream, client] of holderOf) {
+      expect(replica.get(stream).state).toMatchObject({ lease: { holder: client } })
+    }
+    expect(replica.heldBy('id:1500')).toEqual([])
+    expect(replica.revision(lease4Stream(5_000))).toBe(-1)
   })
 })
