@@ -95,6 +95,12 @@ export const tableOf = (stream: StreamName): LeaseTable => (categoryOf(stream) =
 /** The lease type of a stream's row in `lease6`. */
 export const leaseTypeOf = (stream: StreamName): KeaLeaseType => (categoryOf(stream) === 'prefix6' ? 2 : 0)
 
+/** The IPv4 address of a stream, uint32. */
+export const ip4Number = (stream: StreamName): number =>
+  addressText(stream)
+    .split('.')
+    .reduce((sum, octet) => sum * 256 + Number(octet), 0)
+
 /** The IPv6 address or prefix of a stream without its length, text; and the length, 128 for an address. */
 export const prefixOf = (stream: StreamName): readonly [address: string, length: number] => {
   const text = addressText(stream)

@@ -1,11 +1,10 @@
 /** The columns of the lease tables in MySQL: how a row is written into statements and read back from octets of texts. */
-import { ip6Bytes, ip6FromBytes, parseIp6 } from '../../domain/address.ts'
+import { ip6Bytes, parseIp6 } from '../../domain/address.ts'
 import * as O from 'fp-ts/lib/Option.js'
-import type { Status } from '../../domain/lease.ts'
-import { lease4Stream, lease6Stream, prefix6Stream } from '../../domain/stream.ts'
-import type { StreamName } from '../../domain/stream.ts'
-import { leaseTypeOf, prefixOf } from '../lease-row.ts'
-import type { KeaState, LeaseRow, LeaseTable } from '../lease-row.ts'
+import { ip4Number, leaseTypeOf, prefixOf } from '../lease-row.ts'
+import type { LeaseRow, LeaseTable } from '../lease-row.ts'
+import { rowOfSelected } from '../selected-row.ts'
+import type { Numbers } from '../selected-row.ts'
 import { hexLiteral, literal } from './literals.ts'
 import type { Column } from './literals.ts'
 
@@ -69,12 +68,6 @@ const expire: LeaseColumn = {
   isNumber: true,
 }
 
-const ip4Number = (row: LeaseRow): number =>
-  row.stream
-    .slice('lease4/'.length)
-    .split('.')
-    .reduce((sum, octet) => sum * 256 + Number(octet), 0)
-
 const ip6Hex = (row: LeaseRow): string => {
   const address = parseIp6(prefixOf(row.stream)[0])
   if (O.isNone(address)) throw new Error(`${row.stream} is no IPv6 stream`)
@@ -112,7 +105,7 @@ const SHARED = {
 /** The columns of each table that a row is written to and read from. The key comes first. */
 export const COLUMNS: Readonly<Record<LeaseTable, ReadonlyArray<LeaseColumn>>> = {
   lease4: [
-    whole('address', ip4Number),
+    whole('address', (row) => ip4Number(row.stream)),
     SHARED.hwaddr,
     octets('client_id', (row) => row.clientId),
     SHARED.validLifetime,
@@ -157,7 +150,9 @@ export const KEY_LENGTH: Readonly<Record<LeaseTable, number>> = { lease4: 1, lea
 
 /** What names a row in its table, as one comparable text: that of {@link keyList}. */
 export const keyOf = (table: LeaseTable, row: LeaseRow): string =>
-  table === 'lease4' ? String(ip4Number(row)) : [ip6Hex(row), prefixOf(row.stream)[1], leaseTypeOf(row.stream)].join()
+  table === 'lease4'
+    ? String(ip4Number(row.stream))
+    : [ip6Hex(row), prefixOf(row.stream)[1], leaseTypeOf(row.stream)].join()
 
 /** What is selected from a table to know {@link keyOf}. */
 export const keyList = (table: LeaseTable): string =>
@@ -173,87 +168,10 @@ export const selectList = (table: LeaseTable): string => {
   return [`concat('[', concat_ws(',', ${numbers.join(', ')}), ']')`, ...texts].join(', ')
 }
 
-type Octet = Buffer | null | undefined
-type Octets = ReadonlyArray<Octet>
-type Numbers = ReadonlyArray<number | null>
-
-/**
- * A row of `table`, selected with {@link selectList}: the numbers, in the order of {@link COLUMNS}, and after them the
- * texts, in that order too.
- */
-export const fromOctets = (table: LeaseTable, columns: Octets): LeaseRow => {
-  const numbers = JSON.parse((columns[0] as Buffer).toString('latin1')) as Numbers
-  return table === 'lease4' ? fromLease4(numbers, columns) : fromLease6(numbers, columns)
-}
-
-const number = (value: number | null | undefined): number => value ?? 0
-const numberOrNull = (value: number | null | undefined): number | null => value ?? null
-const asciiOrNull = (column: Octet): string | null => column?.toString('latin1') ?? null
-const textOrNull = (column: Octet): string | null => column?.toString('utf8') ?? null
-
-/** Our own columns, whose numbers and texts begin at these places. */
-const ownFrom = (numbers: Numbers, at: number, columns: Octets, textAt: number) => ({
-  revision: number(numbers[at]),
-  status: asciiOrNull(columns[textAt]) as Status,
-  holder: textOrNull(columns[textAt + 1]) as string,
-  startsAt: number(numbers[at + 1]),
-  expiresAt: number(numbers[at + 2]),
-  renewals: number(numbers[at + 3]),
-  transactionId: number(numbers[at + 4]),
-  relay: textOrNull(columns[textAt + 2]),
-  kept: textOrNull(columns[textAt + 3]),
-  recordedAt: number(numbers[at + 5]),
-  log: textOrNull(columns[textAt + 4]) as string,
-  seq: number(numbers[at + 6]),
-})
-
-const fromLease4 = (numbers: Numbers, columns: Octets): LeaseRow => ({
-  stream: lease4Stream(number(numbers[0])),
-  hwaddr: asciiOrNull(columns[1]),
-  clientId: asciiOrNull(columns[2]),
-  duid: null,
-  validLifetime: number(numbers[1]),
-  expire: number(numbers[2]),
-  subnetId: number(numbers[3]),
-  preferredLifetime: null,
-  iaid: null,
-  fqdnForward: numbers[4] === 1,
-  fqdnReverse: numbers[5] === 1,
-  hostname: textOrNull(columns[3]),
-  state: number(numbers[6]) as KeaState,
-  userContext: textOrNull(columns[4]),
-  relayId: asciiOrNull(columns[5]),
-  remoteId: asciiOrNull(columns[6]),
-  poolId: number(numbers[7]),
-  hwType: numberOrNull(numbers[8]),
-  hwSource: null,
-  ...ownFrom(numbers, 9, columns, 7),
-})
-
-const stream6 = (address: Octet, length: number, leaseType: number): StreamName => {
-  const parsed = ip6FromBytes(Buffer.from(address?.toString('latin1') ?? '', 'hex'))
-  return leaseType === 2 ? prefix6Stream(parsed, length) : lease6Stream(parsed)
-}
-
-const fromLease6 = (numbers: Numbers, columns: Octets): LeaseRow => ({
-  stream: stream6(columns[1], number(numbers[0]), number(numbers[1])),
-  hwaddr: asciiOrNull(columns[4]),
-  clientId: null,
-  duid: asciiOrNull(columns[2]),
-  validLifetime: number(numbers[2]),
-  expire: number(numbers[3]),
-  subnetId: number(numbers[4]),
-  preferredLifetime: numberOrNull(numbers[5]),
-  iaid: numberOrNull(numbers[6]),
-  fqdnForward: numbers[7] === 1,
-  fqdnReverse: numbers[8] === 1,
-  hostname: textOrNull(columns[3]),
-  state: number(numbers[9]) as KeaState,
-  userContext: textOrNull(columns[5]),
-  relayId: null,
-  remoteId: null,
-  poolId: number(numbers[12]),
-  hwType: numberOrNull(numbers[10]),
-  hwSource: numberOrNull(numbers[11]),
-  ...ownFrom(numbers, 13, columns, 6),
-})
+/** A row of `table` that was selected with {@link selectList}. */
+export const fromOctets = (table: LeaseTable, [numbers, ...texts]: ReadonlyArray<Buffer | null>): LeaseRow =>
+  rowOfSelected(
+    table,
+    JSON.parse((numbers as Buffer).toString('latin1')) as Numbers,
+    texts.map((octets) => octets?.toString('utf8') ?? null),
+  )

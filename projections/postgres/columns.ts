@@ -1,10 +1,8 @@
 /** The columns of the lease tables in PostgreSQL: how a row is written as parameters and read back from texts. */
-import { ip6FromBytes } from '../../domain/address.ts'
-import type { Status } from '../../domain/lease.ts'
-import { lease4Stream, lease6Stream, prefix6Stream } from '../../domain/stream.ts'
-import type { StreamName } from '../../domain/stream.ts'
-import { leaseTypeOf, prefixOf } from '../lease-row.ts'
-import type { KeaState, LeaseRow, LeaseTable } from '../lease-row.ts'
+import { ip4Number, leaseTypeOf, prefixOf } from '../lease-row.ts'
+import type { LeaseRow, LeaseTable } from '../lease-row.ts'
+import { rowOfSelected } from '../selected-row.ts'
+import type { Numbers } from '../selected-row.ts'
 
 /**
  * A column: its name, what an element of its array literal is and of what type, the expression that makes the value of
@@ -73,14 +71,7 @@ const expire: Column = {
 const flag = (name: string, value: (row: LeaseRow) => boolean): Column =>
   mostly(numberOrNull(name, 'boolean', value, `${name}::int`), false)
 
-const INT32 = 2 ** 32
 const asSigned = (uint32: number | null): number | null => (uint32 === null ? null : uint32 | 0)
-const ip4Number = (row: LeaseRow): number =>
-  row.stream
-    .slice('lease4/'.length)
-    .split('.')
-    .reduce((sum, octet) => sum * 256 + Number(octet), 0)
-
 const OWN: ReadonlyArray<Column> = [
   number('revision', 'bigint', (row) => row.revision),
   mostly(
@@ -125,7 +116,7 @@ const SHARED = {
 /** The columns of each table that a row is written to and read from. The key comes first. */
 export const COLUMNS: Readonly<Record<LeaseTable, ReadonlyArray<Column>>> = {
   lease4: [
-    number('address', 'bigint', ip4Number),
+    number('address', 'bigint', (row) => ip4Number(row.stream)),
     SHARED.hwaddr,
     octets('client_id', (row) => row.clientId),
     SHARED.validLifetime,
@@ -143,7 +134,8 @@ export const COLUMNS: Readonly<Record<LeaseTable, ReadonlyArray<Column>>> = {
     ...OWN,
   ],
   lease6: [
-    text('address', 'inet', (row) => prefixOf(row.stream)[0], "encode(inet_send(address), 'hex')"),
+    // `inet_send`: family, bits, is_cidr and length, an octet each, then the octets of the address.
+    text('address', 'inet', (row) => prefixOf(row.stream)[0], "encode(substr(inet_send(address), 5), 'hex')"),
     mostly(
       numberOrNull('prefix_len', 'smallint', (row) => prefixOf(row.stream)[1]),
       128,
@@ -222,88 +214,6 @@ export const selectList = (table: LeaseTable): string => {
   return [`'[' || concat_ws(',', ${numbers.join(', ')}) || ']'`, ...others].join(', ')
 }
 
-/**
- * A row of `table`, selected with {@link selectList}: the numbers, in the order of {@link COLUMNS}, and after them the
- * texts, in that order too.
- */
-export const fromTexts = (table: LeaseTable, texts: Texts): LeaseRow => {
-  const numbers = JSON.parse(texts[0] as string) as Numbers
-  return table === 'lease4' ? fromLease4(numbers, texts) : fromLease6(numbers, texts)
-}
-
-type Texts = ReadonlyArray<string | null>
-type Numbers = ReadonlyArray<number | null>
-
-const whole = (value: number | null | undefined): number => value ?? 0
-const orNull = <A>(value: A | null | undefined): A | null => value ?? null
-
-/** Our own columns, whose numbers and texts begin at these places. */
-const ownFrom = (numbers: Numbers, number: number, texts: Texts, text: number) => ({
-  revision: whole(numbers[number]),
-  status: texts[text] as Status,
-  holder: texts[text + 1] as string,
-  startsAt: whole(numbers[number + 1]),
-  expiresAt: whole(numbers[number + 2]),
-  renewals: whole(numbers[number + 3]),
-  transactionId: whole(numbers[number + 4]),
-  relay: orNull(texts[text + 2]),
-  kept: orNull(texts[text + 3]),
-  recordedAt: whole(numbers[number + 5]),
-  log: texts[text + 4] as string,
-  seq: whole(numbers[number + 6]),
-})
-
-const fromLease4 = (numbers: Numbers, texts: Texts): LeaseRow => ({
-  stream: lease4Stream(whole(numbers[0])),
-  hwaddr: orNull(texts[1]),
-  clientId: orNull(texts[2]),
-  duid: null,
-  validLifetime: whole(numbers[1]),
-  expire: whole(numbers[2]),
-  subnetId: whole(numbers[3]),
-  preferredLifetime: null,
-  iaid: null,
-  fqdnForward: numbers[4] === 1,
-  fqdnReverse: numbers[5] === 1,
-  hostname: orNull(texts[3]),
-  state: whole(numbers[6]) as KeaState,
-  userContext: orNull(texts[4]),
-  relayId: orNull(texts[5]),
-  remoteId: orNull(texts[6]),
-  poolId: whole(numbers[7]),
-  hwType: orNull(numbers[8]),
-  hwSource: null,
-  ...ownFrom(numbers, 9, texts, 7),
-})
-
-/** `inet_send`: family, bits, is_cidr and length, an octet each, then the 16 octets of the address. */
-const stream6 = (inet: string | null | undefined, length: number, leaseType: number): StreamName => {
-  const address = ip6FromBytes(Buffer.from((inet as string).slice(8), 'hex'))
-  return leaseType === 2 ? prefix6Stream(address, length) : lease6Stream(address)
-}
-
-const fromLease6 = (numbers: Numbers, texts: Texts): LeaseRow => {
-  const iaid = orNull(numbers[6])
-  return {
-    stream: stream6(texts[1], whole(numbers[0]), whole(numbers[1])),
-    hwaddr: orNull(texts[4]),
-    clientId: null,
-    duid: orNull(texts[2]),
-    validLifetime: whole(numbers[2]),
-    expire: whole(numbers[3]),
-    subnetId: whole(numbers[4]),
-    preferredLifetime: orNull(numbers[5]),
-    iaid: iaid === null ? null : (iaid + INT32) % INT32,
-    fqdnForward: numbers[7] === 1,
-    fqdnReverse: numbers[8] === 1,
-    hostname: orNull(texts[3]),
-    state: whole(numbers[9]) as KeaState,
-    userContext: orNull(texts[5]),
-    relayId: null,
-    remoteId: null,
-    poolId: whole(numbers[12]),
-    hwType: orNull(numbers[10]),
-    hwSource: orNull(numbers[11]),
-    ...ownFrom(numbers, 13, texts, 6),
-  }
-}
+/** A row of `table` that was selected with {@link selectList}. */
+export const fromTexts = (table: LeaseTable, [numbers, ...texts]: ReadonlyArray<string | null>): LeaseRow =>
+  rowOfSelected(table, JSON.parse(numbers as string) as Numbers, texts)
