@@ -224,15 +224,14 @@ export const wrapSocket = (
 const NO_ROOM = -11
 const NOTHING_THERE = NO_ROOM
 
-/** Sockets that only Node knows have none, nor have those of IPv6 on all interfaces: their link-local ends need zones. */
+/** Sockets that only Node knows have none. */
 const openBulkAt = (
   { fd, family }: BoundSocket,
   { native, interfaceName }: { readonly native?: Native | undefined; readonly interfaceName?: string | undefined },
   refused: Refused,
 ): Bulk | undefined => {
   if (native === undefined || fd === undefined) return undefined
-  if (family === 4) return openBulk(native, fd, peers4(), refused)
-  return interfaceName === undefined ? undefined : openBulk(native, fd, peers6(interfaceName), refused)
+  return openBulk(native, fd, family === 4 ? peers4() : peers6(interfaceName), refused)
 }
 
 /** SO_MEMINFO fills nine 32-bit numbers; the last counts the drops (SK_MEMINFO_DROPS). */

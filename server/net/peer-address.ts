@@ -1,4 +1,5 @@
 /** The other end of a datagram: as text, and as the kernel has it (struct sockaddr_in, struct sockaddr_in6). */
+import { networkInterfaces } from 'node:os'
 import * as O from 'fp-ts/lib/Option.js'
 import { ip4Text, ip6Bytes, ip6Text, parseIp4, parseIp6 } from '../../domain/address.ts'
 import type { Ip4 } from '../../domain/address.ts'
@@ -10,6 +11,8 @@ import type { Endpoint } from './socket.ts'
 const ADDRESS4_AT = 4
 const ADDRESS6_AT = 8
 const PORT_AT = 2
+/** sin6_scope_id, which follows the address: the number of the interface that a link-local one is of. */
+const SCOPE_AT = 24
 const OCTETS = { 4: 16, 6: 28 } as const
 
 /** Family in machine order, port and address in network order; flow and scope of IPv6 are zero. */
@@ -52,24 +55,25 @@ export const peers4 = (): PeerAddresses => {
 }
 
 /**
- * IPv6 on one interface: link-local addresses are read with the zone `%interfaceName`, as Node gives them, and written
- * with or without one, since the socket is bound to its interface.
+ * IPv6. Link-local addresses are read with their zone `%name`, as Node gives them. On a socket that is bound to its
+ * interface, `interfaceName`, they are written with or without one; on others they are left to Node.
  */
-export const peers6 = (interfaceName: string): PeerAddresses => {
+export const peers6 = (interfaceName: string | undefined): PeerAddresses => {
   const bytesOf = remembered((text: string) => {
     const parsed = parseIp6(text.split('%', 1)[0] as string)
-    return O.isSome(parsed) ? ip6Bytes(parsed.value) : NO_ADDRESS
+    const isOurs = O.isSome(parsed) && (interfaceName !== undefined || !isLinkLocal(text))
+    return isOurs ? ip6Bytes(parsed.value) : NO_ADDRESS
   })
   const name = socketAddress(6, new Uint8Array(16), 0)
   const written = new DataView(name.buffer)
-  // Most datagrams come from where the one before came from; four numbers are sooner compared than made a text.
-  const last = new Uint32Array(4)
+  // Most datagrams come from where the one before came from; five numbers are sooner compared than made a text.
+  const last = new Uint32Array(5)
   let lastText = '::'
   return {
     octets: OCTETS[6],
     read: (view, at) => {
       let same = true
-      for (let i = 0; i < 4; i++) {
+      for (let i = 0; i < 5; i++) {
         const word = view.getUint32(at + ADDRESS6_AT + 4 * i)
         if (word !== last[i]) same = false
         last[i] = word
@@ -77,7 +81,8 @@ export const peers6 = (interfaceName: string): PeerAddresses => {
       if (!same) {
         const high = view.getBigUint64(at + ADDRESS6_AT)
         const text = ip6Text((high << 64n) | view.getBigUint64(at + ADDRESS6_AT + 8))
-        lastText = isLinkLocal(text) ? `${text}%${interfaceName}` : text
+        const zone = (): string => interfaceName ?? interfaceOf(view.getUint32(at + SCOPE_AT, littleEndian))
+        lastText = isLinkLocal(text) ? `${text}%${zone()}` : text
       }
       return { address: lastText, port: view.getUint16(at + PORT_AT) }
     },
@@ -89,6 +94,14 @@ export const peers6 = (interfaceName: string): PeerAddresses => {
       return name
     },
   }
+}
+
+/** The name of the interface with this number, by its link-local addresses; else the number. */
+const interfaceOf = (index: number): string => {
+  const named = Object.entries(networkInterfaces()).find(([, addresses]) =>
+    addresses?.some((one) => one.family === 'IPv6' && one.scopeid === index),
+  )
+  return named?.[0] ?? String(index)
 }
 
 const isPort = (port: number): boolean => port > 0 && port <= 0xffff

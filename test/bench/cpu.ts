@@ -6,7 +6,7 @@ import { descendants } from '../support/process.ts'
 const TICKS_PER_SEC = 100
 
 /** One process's own time and that of its children that have ended and been waited for. Seconds; 0 when it is gone. */
-const secondsOf = (pid: number): number => {
+export const secondsOf = (pid: number): number => {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
@@ -20,6 +20,15 @@ const secondsOf = (pid: number): number => {
 const nameOf = (pid: number): string => {
   try {
     return readFileSync(`/proc/${pid}/comm`, 'utf8').trim()
+  } catch {
+    return ''
+  }
+}
+
+/** The command line of a process, words parted by spaces; empty when it is gone. */
+export const commandOf = (pid: number): string => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
   } catch {
     return ''
   }

@@ -219,6 +219,31 @@ describe.skipIf(reason !== undefined)(`sockets on links${reason === undefined ? 
     expect(datagrams(server, 'srv1')).toEqual([])
   })
 
+  it('of an address alone answer link-local and other peers, many at a time', async () => {
+    await must(['ip', '-n', SERVER, 'addr', 'replace', '2001:db8::1/64', 'dev', 'srv0', 'nodad'])
+    await must(['ip', '-n', CLIENT, 'addr', 'replace', '2001:db8::2/64', 'dev', 'cli0', 'nodad'])
+    const server = await startProbe(SERVER, { listen: [{ family: 6, address: '2001:db8::1', port: 547, echo: true }] })
+    const times = 30
+    const send = { to: { address: '2001:db8::1', port: 547 }, times }
+    const local = await linkLocalOf(CLIENT, 'cli0')
+    const of = { family: 6 as const, interfaceName: 'cli0', groups: [] }
+    const client = await startProbe(CLIENT, {
+      listen: [
+        { ...of, address: local, port: 546, send: { ...send, text: 'near' } },
+        { ...of, address: '2001:db8::2', port: 5470, send: { ...send, text: 'far' } },
+      ],
+    })
+    await until('all answers', () => datagrams(client, 'cli0').length === 2 * times)
+    await until('all questions', () => eventsOf(server, 'datagram').length === 2 * times)
+    const from = (address: string, port: number) => Array.from({ length: times }, () => ({ address, port }))
+    const heard = eventsOf(server, 'datagram')
+    const peers = heard.map((line) => line.from).sort((a, b) => a.port - b.port)
+    expect(peers).toEqual([...from(`${local}%srv0`, 546), ...from('2001:db8::2', 5470)])
+    const answers = datagrams(client, 'cli0').map((line) => textOf(line))
+    expect(answers.filter((text) => text === 'echo near')).toHaveLength(times)
+    expect(answers.filter((text) => text === 'echo far')).toHaveLength(times)
+  })
+
   it('have the same port on a link and on loopback, when both are kept to their interface', async () => {
     const link = { family: 4 as const, port: 67, interfaceName: 'srv0' }
     const loopback = { family: 4 as const, port: 67, address: '127.0.0.1' }

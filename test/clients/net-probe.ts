@@ -27,7 +27,8 @@ export interface ProbeSocket {
   readonly port: number
   readonly groups?: readonly string[]
   readonly echo?: boolean
-  readonly send?: { readonly text: string; readonly to: Endpoint }
+  /** Sent `times` times over at one moment; default once. */
+  readonly send?: { readonly text: string; readonly to: Endpoint; readonly times?: number }
 }
 
 /** A datagram to send from a packet socket; addresses as uint32, hardware address in hexadecimal, default broadcast. */
@@ -80,7 +81,7 @@ for (const wanted of plan.listen ?? []) {
     tell({ event: 'datagram', what, from: { address, port }, hex: Buffer.from(bytes).toString('hex') })
     if (echo === true) socket.send(Buffer.concat([Buffer.from('echo '), bytes]), from)
   })
-  if (send !== undefined) socket.send(Buffer.from(send.text), send.to)
+  for (let n = 0; send !== undefined && n < (send.times ?? 1); n++) socket.send(Buffer.from(send.text), send.to)
 }
 for (const wanted of plan.raw ?? []) {
   const opened = await openRaw4(wanted, native)()

@@ -2,14 +2,18 @@
  * Leases granted a second, and SQL statements for each, by one server and by several on one Galera cluster: 64 clients of
  * each family begin at one moment, wave after wave, and a relay sends every message to all servers.
  *
- * `node test/ha/throughput.ts [clients of each family]` prints a table. Needs root, MariaDB and galera-4.
+ * `node test/ha/throughput.ts [clients of each family] [words of the names]` prints a table. Needs root, MariaDB and galera-4.
  */
+import { commandOf, secondsOf } from '../bench/cpu.ts'
+import { descendants } from '../support/process.ts'
 import { galeraMissing } from '../support/mariadb.ts'
 import { labMissing } from '../support/namespaces.ts'
 import { nodeOf, openStage, LINKS } from './stage.ts'
 import type { Stage, Topology } from './stage.ts'
 
 const TOGETHER = 64
+/** Clients of each family that are served before the clock runs: a program that has just started is still being compiled. */
+const WARM_UP = 30 * TOGETHER
 const NODES = [0, 1, 2]
 
 const SHARED = { 'load-balancing': true }
@@ -29,31 +33,54 @@ const statements = async ({ galera }: Stage): Promise<number> => {
   return rows.reduce((sum, [row]) => sum + Number(row?.['Value']), 0)
 }
 
+/** Who spends processor time, and by what their command lines are known. */
+const SPENDERS = { servers: 'server/main.ts', nodes: 'mariadbd', clients: 'crowd-process.ts' } as const
+type Spender = keyof typeof SPENDERS
+const spenders = Object.keys(SPENDERS) as ReadonlyArray<Spender>
+
+/** Processor seconds of each so far, of the processes that run now. */
+const spent = (): Readonly<Record<Spender, number>> => {
+  const sums = { servers: 0, nodes: 0, clients: 0 }
+  for (const pid of descendants(process.pid)) {
+    const command = commandOf(pid)
+    const spender = spenders.find((each) => command.includes(SPENDERS[each]))
+    if (spender !== undefined) sums[spender] += secondsOf(pid)
+  }
+  return sums
+}
+
 interface Line {
   readonly name: string
   readonly granted: number
   readonly failed: number
   readonly perSecond: number
   readonly perLease: number
+  /** Processor ms a lease. */
+  readonly cpuMs: Readonly<Record<Spender, number>>
 }
 
 const measure = async (stage: Stage, name: string, clients: number): Promise<Line> => {
   const { crowd } = stage
-  await crowd.claim(4 * TOGETHER, TOGETHER, LINKS.wide)
+  await crowd.claim(WARM_UP, TOGETHER, LINKS.wide)
   await crowd.take()
   const before = await statements(stage)
+  const spentBefore = spent()
   const from = performance.now()
   await crowd.claim(clients, TOGETHER, LINKS.wide)
   const seconds = (performance.now() - from) / 1_000
+  const spentAfter = spent()
   const executed = (await statements(stage)) - before
   const { deeds, duplicates } = await crowd.take()
   if (duplicates.length > 0) throw new Error(duplicates.join('\n'))
   const claims = deeds.filter(({ claimed }) => claimed)
   const granted = claims.filter(({ end }) => end === 'granted').length
   const failed = claims.length - granted
-  return { name, granted, failed, perSecond: granted / seconds, perLease: executed / granted }
+  const cpuOf = (spender: Spender): number => ((spentAfter[spender] - spentBefore[spender]) * 1_000) / granted
+  const cpuMs = { servers: cpuOf('servers'), nodes: cpuOf('nodes'), clients: cpuOf('clients') }
+  return { name, granted, failed, perSecond: granted / seconds, perLease: executed / granted, cpuMs }
 }
 
+const [clients = '12800', words = ''] = process.argv.slice(2)
 const missing = labMissing() ?? galeraMissing()
 if (missing !== undefined) {
   console.error(missing)
@@ -62,18 +89,30 @@ if (missing !== undefined) {
 const stage = await openStage('galera')
 const lines: Line[] = []
 try {
-  for (const [name, topology, own] of TOPOLOGIES) {
+  for (const [name, topology, own] of TOPOLOGIES.filter(([each]) => each.includes(words))) {
     await stage.serve(topology, own)
-    lines.push(await measure(stage, name, Number(process.argv[2] ?? 3_200)))
+    lines.push(await measure(stage, name, Number(clients)))
     console.error(lines.at(-1))
   }
 } finally {
   await stage.close()
 }
 const [alone] = lines
-console.log('| servers | leases granted | failed claims | leases a second | of one server’s | SQL statements a lease |')
-console.log('| --- | ---: | ---: | ---: | ---: | ---: |')
-for (const { name, granted, failed, perSecond, perLease } of lines) {
+const headings = [
+  'servers',
+  'leases granted',
+  'failed claims',
+  'leases a second',
+  'of one server’s',
+  'SQL statements a lease',
+]
+const cpuHeadings = spenders.map((spender) => `CPU ms a lease, ${spender}`)
+console.log(`| ${[...headings, ...cpuHeadings].join(' | ')} |`)
+console.log(`| --- |${' ---: |'.repeat(headings.length + cpuHeadings.length - 1)}`)
+for (const { name, granted, failed, perSecond, perLease, cpuMs } of lines) {
   const share = (perSecond / (alone?.perSecond ?? NaN)).toFixed(2)
-  console.log(`| ${name} | ${granted} | ${failed} | ${perSecond.toFixed(0)} | ${share} | ${perLease.toFixed(2)} |`)
+  const cpu = spenders.map((spender) => cpuMs[spender].toFixed(2)).join(' | ')
+  console.log(
+    `| ${name} | ${granted} | ${failed} | ${perSecond.toFixed(0)} | ${share} | ${perLease.toFixed(2)} | ${cpu} |`,
+  )
 }
