@@ -70,8 +70,8 @@ const DEFAULTS = {
   lagWarn: 10_000,
 }
 
-/** Many events come while a batch has at least so many: from 800 a second on, until there are fewer than 200. */
-const BUSY_BATCH = 20
+/** Many events come while a batch has at least so many: from 200 a second on, until there are fewer than 50. */
+const BUSY_BATCH = 5
 
 /** A stop goes on projecting what is queued for this long. */
 const DRAIN_MS = 5_000

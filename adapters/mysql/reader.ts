@@ -141,10 +141,31 @@ const decodeServers = (rows: RawRows): ReadonlyArray<ServerSeen> =>
     info: textOf(info),
   }))
 
+/** A part of a log: the first `count` events after `after`. */
+interface Part {
+  readonly log: LogName
+  readonly after: Seq
+  readonly count: number
+}
+
+/** What logs with these heads have after a checkpoint, log by log, at most `countMax` events together. */
+const partsAfter = (checkpoint: Checkpoint, heads: Checkpoint, countMax: number): ReadonlyArray<Part> => {
+  const parts: Part[] = []
+  let room = countMax
+  for (const [log, head] of Object.entries(heads)) {
+    const after = checkpoint[log] ?? 0
+    const count = Math.min(head - after, room)
+    if (count <= 0) continue
+    parts.push({ log, after, count })
+    room -= count
+  }
+  return parts
+}
+
 /**
  * The events after a checkpoint. The heads are read first, and each log then only up to its head as it was then: all
  * of that was committed, so also a store without snapshots, as NDB is, shows no gap in a log. Nothing new costs one
- * short statement.
+ * short statement, and the news of all logs one more.
  */
 const readAfter = async (
   pages: Link,
@@ -153,17 +174,15 @@ const readAfter = async (
 ): Promise<Either<ReadError, { events: ReadonlyArray<Stored>; next: Checkpoint }>> => {
   const heads = decoded(await pages.query(HEADS), decodeHeads)
   if (E.isLeft(heads)) return heads
-  const events: Stored[] = []
+  const parts = partsAfter(checkpoint, heads.right, countMax)
+  if (parts.length === 0) return E.right({ events: [], next: checkpoint })
+  const statement = parts.map(() => `(${READ_LOG})`).join(' UNION ALL ')
+  const bounds = parts.flatMap(({ log, after, count }) => [log, after, after + count, count])
+  const events = decoded(await pages.query(statement, bounds), decodeRows)
+  if (E.isLeft(events)) return events
   const next: Record<LogName, Seq> = { ...checkpoint }
-  for (const [log, head] of Object.entries(heads.right)) {
-    const after = checkpoint[log] ?? 0
-    if (head <= after || events.length >= countMax) continue
-    const read = decoded(await pages.query(READ_LOG, [log, after, head, countMax - events.length]), decodeRows)
-    if (E.isLeft(read)) return read
-    for (const event of read.right) events.push(event)
-    next[log] = read.right.at(-1)?.seq ?? after
-  }
-  return E.right({ events, next: events.length === 0 ? checkpoint : next })
+  for (const { log, seq } of events.right) next[log] = seq
+  return E.right({ events: events.right, next })
 }
 
 /** The reading side, but for hearing of appends; see poll.ts. What is read over `polls` need not be causal. */

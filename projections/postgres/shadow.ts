@@ -195,7 +195,9 @@ WHERE c.oid = to_regclass($1::text) AND a.grantee <> c.relowner`
 const swap = async (sql: postgres.TransactionSql, live: string, shadow: string): Promise<void> => {
   const replaced = `${live}_replaced`
   const names = (schema: string): string => REBUILT.map((table) => `${quoted(schema)}.${table}`).join(', ')
-  await sql.unsafe(`LOCK TABLE ${names(live)} IN ACCESS EXCLUSIVE MODE`)
+  // All locks before any change: a vacuum of one of the tables, which soon makes way for who only waits for it, would
+  // otherwise come to wait in turn for what has been changed. The new ones first, while nobody waits for the live ones.
+  await sql.unsafe(`LOCK TABLE ${names(shadow)}, ${names(live)} IN ACCESS EXCLUSIVE MODE`)
   // With nothing on the search path the definitions name every schema, and so find the new tables.
   await sql.unsafe(`SET LOCAL search_path = ''`)
   const views = await sql.unsafe(VIEWS, [live, REBUILT.join(',')])

@@ -164,6 +164,28 @@ describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '
       await tables.close()
     }))
 
+  it('waits for a vacuum of the new tables before it changes anything that the vacuum may want', () =>
+    withEvents(busySite(20, 4), async (sql, options) => {
+      await sql.unsafe('CREATE ROLE examiner; GRANT SELECT ON lease_spans TO examiner')
+      const tables = await must(openPostgresTables(options))
+      const shadow = await must(tables.shadow(false))
+      await applyBatch(shadow, busySite(20, 4))
+      let swapped: ReturnType<ReturnType<typeof shadow.swap>> | undefined
+      await sql.begin(async (vacuum) => {
+        await vacuum.unsafe('LOCK TABLE public_rebuild.lease_spans IN SHARE UPDATE EXCLUSIVE MODE')
+        swapped = shadow.swap()()
+        await until('the swap waits', async () => (await vacuum`SELECT FROM pg_locks WHERE NOT granted`).length > 0)
+        // What VACUUM and ANALYZE write at their end.
+        await vacuum.unsafe(
+          `UPDATE pg_class SET relpages = relpages WHERE oid = 'public_rebuild.lease_spans'::regclass`,
+        )
+      })
+      expect(await swapped).toMatchObject({ _tag: 'Right' })
+      await shadow.close()
+      expect(await must(tables.checkpoint(LEASES))).toEqual({ alpha: 20 })
+      await tables.close()
+    }))
+
   it('touches no index when a lease is renewed', () => {
     const claims = busySite(2_000, 4)
     const renewals = busySite(2_000, 4, 1)

@@ -13,7 +13,7 @@ import type { Stage, Topology } from './stage.ts'
 
 const TOGETHER = 64
 /** Clients of each family that are served before the clock runs: a program that has just started is still being compiled. */
-const WARM_UP = 30 * TOGETHER
+const WARM_UP = 80 * TOGETHER
 const NODES = [0, 1, 2]
 
 const SHARED = { 'load-balancing': true }
