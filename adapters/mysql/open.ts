@@ -85,7 +85,7 @@ export const openMysqlReader =
     const checked = await checkMysql(options, 'ledger')()
     if (E.isLeft(checked)) return checked
     const { pages, quick, polls, poller, close } = openReading(options, false)
-    return E.right({ ...makeReader(pages, quick, polls), onAppended: poller.onAppended, close })
+    return E.right({ ...makeReader(pages, quick, polls, poller.seen), onAppended: poller.onAppended, close })
   }
 
 /**
@@ -138,7 +138,7 @@ const openLog = async (reading: Reading, link: Link, log: LogName): Promise<Eith
   const lost = (): void => [pages, quick, polls].forEach((each) => each.renew())
   const writer = new LogWriter(openLogDatabase(link, self, lost), self, head.right)
   const store: EventStore = {
-    ...makeReader(pages, quick, polls),
+    ...makeReader(pages, quick, polls, poller.seen),
     onAppended: poller.onAppended,
     log,
     append: (batch) => () => writer.append(batch),

@@ -4,6 +4,7 @@
  */
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
+import { START } from '../../domain/event-store.ts'
 import type { Checkpoint, EventReader, LogName, ReadError, Seq, ServerSeen, Stored } from '../../domain/event-store.ts'
 import type { StreamName } from '../../domain/stream.ts'
 import { toReadError } from './failure.ts'
@@ -126,7 +127,8 @@ export const decoded = <Raw, A>(result: Either<Failure, Raw>, decode: (rows: Raw
   }
 }
 
-const decodeHeads = (rows: RawRows): Checkpoint =>
+/** Names and ends of logs; a log without events has no end. Throws where {@link decoded} catches. */
+export const decodeHeads = (rows: RawRows): Checkpoint =>
   Object.fromEntries(
     rows.filter(([, seq]) => seq !== null).map(([name, seq]): [LogName, Seq] => [textOf(name), integerOf(seq)]),
   )
@@ -163,30 +165,42 @@ const partsAfter = (checkpoint: Checkpoint, heads: Checkpoint, countMax: number)
 }
 
 /**
- * The events after a checkpoint. The heads are read first, and each log then only up to its head as it was then: all
- * of that was committed, so also a store without snapshots, as NDB is, shows no gap in a log. Nothing new costs one
- * short statement, and the news of all logs one more.
+ * The events after a checkpoint. The heads are known before, and each log is read only up to its head as it was then: all
+ * of that was committed, so also a store without snapshots, as NDB is, shows no gap in a log. The news of all logs cost
+ * one statement, and another one to know the heads unless `seen`, which may be out of date, shows some news.
  */
 const readAfter = async (
-  pages: Link,
+  link: Link,
   checkpoint: Checkpoint,
   countMax: number,
+  seen: Checkpoint,
 ): Promise<Either<ReadError, { events: ReadonlyArray<Stored>; next: Checkpoint }>> => {
-  const heads = decoded(await pages.query(HEADS), decodeHeads)
-  if (E.isLeft(heads)) return heads
-  const parts = partsAfter(checkpoint, heads.right, countMax)
+  let parts = partsAfter(checkpoint, seen, countMax)
+  if (parts.length === 0) {
+    const heads = decoded(await link.query(HEADS), decodeHeads)
+    if (E.isLeft(heads)) return heads
+    parts = partsAfter(checkpoint, heads.right, countMax)
+  }
   if (parts.length === 0) return E.right({ events: [], next: checkpoint })
   const statement = parts.map(() => `(${READ_LOG})`).join(' UNION ALL ')
   const bounds = parts.flatMap(({ log, after, count }) => [log, after, after + count, count])
-  const events = decoded(await pages.query(statement, bounds), decodeRows)
+  const events = decoded(await link.query(statement, bounds), decodeRows)
   if (E.isLeft(events)) return events
   const next: Record<LogName, Seq> = { ...checkpoint }
   for (const { log, seq } of events.right) next[log] = seq
   return E.right({ events: events.right, next })
 }
 
-/** The reading side, but for hearing of appends; see poll.ts. What is read over `polls` need not be causal. */
-export const makeReader = (pages: Link, quick: Link, polls: Link): Omit<EventReader, 'close' | 'onAppended'> => ({
+/**
+ * The reading side, but for hearing of appends; see poll.ts. What is read over `polls` need not be causal, and `seen` gives
+ * the ends of the logs as they were found there last.
+ */
+export const makeReader = (
+  pages: Link,
+  quick: Link,
+  polls: Link,
+  seen: () => Checkpoint,
+): Omit<EventReader, 'close' | 'onAppended'> => ({
   readStream: (stream, from, countMax) => async () =>
     decoded(await pages.query(READ_STREAM, [stream, from, countMax]), decodeRows),
   readLatest: (streams) => async () => {
@@ -195,7 +209,9 @@ export const makeReader = (pages: Link, quick: Link, polls: Link): Omit<EventRea
     return decoded(await quick.query(READ_LATEST, [JSON.stringify(once), once.length]), decodeRows)
   },
   readAfter: (checkpoint, countMax, freshness) => () =>
-    readAfter(freshness === 'seen' ? polls : pages, checkpoint, countMax),
+    freshness === 'seen'
+      ? readAfter(polls, checkpoint, countMax, seen())
+      : readAfter(pages, checkpoint, countMax, START),
   readLog: (log, after, countMax) => async () =>
     decoded(await pages.query(READ_LOG, [log, after, SEQ_MAX, countMax]), decodeRows),
   heads: () => async () => decoded(await quick.query(HEADS), decodeHeads),

@@ -32,8 +32,12 @@ export const applyBatch = async (statements: Statements, suffix: string, batch: 
       await statements.lastRows(END)
       return { _tag: 'Elsewhere', checkpointAt: numberOf(gate?.[1]) }
     }
-    if (await writeLeases(statements, suffix, batch.rows, attempt > 1)) {
+    const statistics = await writeLeases(statements, suffix, batch.rows, attempt > 1)
+    if (statistics !== undefined) {
       await writeSpans(statements, suffix, spans)
+      // Last, because these few rows are those of all projectors: on a Galera cluster, whoever else changes one of them
+      // between this and the commit makes one of the two begin anew.
+      if (statistics.length > 0) await statements.rows(statistics.join(';\n'))
       await statements.lastRows(END)
       return { _tag: 'Applied' }
     }
@@ -59,13 +63,17 @@ interface Target {
   readonly table: LeaseTable
 }
 
-/** In the order of the keys, so that writers who meet at some addresses wait for each other in one order. */
+/**
+ * In the order of the keys, so that writers who meet at some addresses wait for each other in one order. Gives the
+ * statements for the statistics, or undefined when a row was there that should not have been.
+ */
 const writeLeases = async (
   statements: Statements,
   suffix: string,
   rows: ReadonlyArray<LeaseRow>,
   looksAtAll: boolean,
-): Promise<boolean> => {
+): Promise<ReadonlyArray<string> | undefined> => {
+  const counts: string[] = []
   for (const table of ['lease4', 'lease6'] as const) {
     const target = { statements, suffix, table }
     const keyed = rows
@@ -75,11 +83,11 @@ const writeLeases = async (
     const statistics = new Map<string, Statistic>()
     for (let at = 0; at < keyed.length; at += PART_MAX) {
       const written = await writePart(target, keyed.slice(at, at + PART_MAX), looksAtAll, statistics)
-      if (!written) return false
+      if (!written) return undefined
     }
-    await count(target, [...statistics.values()])
+    counts.push(...countStatements(target, [...statistics.values()]))
   }
-  return true
+  return counts
 }
 
 /** False when a row was there that should not have been. */
@@ -143,20 +151,20 @@ const replace = async ({ statements, suffix, table }: Target, keyed: ReadonlyArr
   await statements.rows(insertText(`${table}${suffix}`, columns, rows, (given) => takeGiven(changes, given)))
 }
 
-/** Adds what the batch changed, each statistic once. */
-const count = async (target: Target, statistics: ReadonlyArray<Statistic>): Promise<void> => {
-  await countBy(target, 'pool_stat', ['subnetId', 'poolId'], statistics)
-  await countBy(target, 'stat', ['subnetId'], statistics)
-}
+/** Add what the batch changed, each statistic once. */
+const countStatements = (target: Target, statistics: ReadonlyArray<Statistic>): ReadonlyArray<string> => [
+  ...countBy(target, 'pool_stat', ['subnetId', 'poolId'], statistics),
+  ...countBy(target, 'stat', ['subnetId'], statistics),
+]
 
 const STATISTIC_COLUMNS = { subnetId: 'subnet_id', poolId: 'pool_id', leaseType: 'lease_type', state: 'state' } as const
 
-const countBy = async (
-  { statements, suffix, table }: Target,
+const countBy = (
+  { suffix, table }: Target,
   kind: 'stat' | 'pool_stat',
   by: ReadonlyArray<'subnetId' | 'poolId'>,
   statistics: ReadonlyArray<Statistic>,
-): Promise<void> => {
+): ReadonlyArray<string> => {
   const key = [...by, ...(table === 'lease6' ? (['leaseType'] as const) : []), 'state' as const]
   const sums = new Map<string, number>()
   for (const statistic of statistics) {
@@ -164,9 +172,11 @@ const countBy = async (
     sums.set(place, (sums.get(place) ?? 0) + statistic.leases)
   }
   const rows = [...sums].filter(([, leases]) => leases !== 0).sort(([one], [other]) => (one < other ? -1 : 1))
-  if (rows.length === 0) return
+  if (rows.length === 0) return []
   const here = `${table}_${kind}${suffix}`
-  await statements.rows(`INSERT INTO ${here} (${key.map((column) => STATISTIC_COLUMNS[column]).join(', ')}, leases)
+  return [
+    `INSERT INTO ${here} (${key.map((column) => STATISTIC_COLUMNS[column]).join(', ')}, leases)
 VALUES ${rows.map(([place, leases]) => `(${place},${leases})`).join(', ')}
-ON DUPLICATE KEY UPDATE leases = ${here}.leases + VALUES(leases)`)
+ON DUPLICATE KEY UPDATE leases = ${here}.leases + VALUES(leases)`,
+  ]
 }
