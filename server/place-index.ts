@@ -1,6 +1,7 @@
 /**
  * Finds places by a text that stands at each: a hash table whose chains run through rows of integers, one a place. Many
- * places may have one text. A `Map` of a million texts takes three times the memory and twice the time.
+ * places may have one text. The garbage collector has nothing to do here: with a `Map` for streams and one for holders a
+ * lease took 64 octets more, and a replay longer.
  */
 
 import { randomInt } from 'node:crypto'
