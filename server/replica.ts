@@ -37,8 +37,8 @@ const unknown: Entry = { revision: NO_STREAM, state: vacant }
 export class Replica {
   readonly #leases = new PackedLeases()
   readonly #tentative = new Map<StreamName, Used>()
-  /** Offers in memory, by the client that they were made to. */
-  readonly #offeredTo: HolderIndex = new Map()
+  /** Streams that are offered or about to be written, by the client that they are for. */
+  readonly #plannedFor: HolderIndex = new Map()
   readonly #due = new DueList<StreamName>()
   readonly #lapses = new DueList<StreamName>()
   #listener: ReplicaListener = () => undefined
@@ -137,10 +137,8 @@ export class Replica {
   plan(stream: StreamName, state: Used): void {
     this.#forget(stream)
     this.#tentative.set(stream, state)
-    if (state.status === 'offered') {
-      index(this.#offeredTo, state.lease.holder, stream)
-      this.#lapses.add(state.lease.expiresAt, stream)
-    }
+    index(this.#plannedFor, state.lease.holder, stream)
+    if (state.status === 'offered') this.#lapses.add(state.lease.expiresAt, stream)
     this.#listener(stream)
   }
 
@@ -149,11 +147,14 @@ export class Replica {
     if (this.#forget(stream)) this.#listener(stream)
   }
 
-  /** Streams whose last holder is this client, whatever became of them since, and those that it is being offered. */
+  /**
+   * Streams whose last holder is this client, whatever became of them since, and those that it is being offered or about to
+   * be granted: a message that comes twice must lead to one address, also while the first grant is on its way to the store.
+   */
   heldBy(holder: ClientKey): ReadonlyArray<StreamName> {
     const held = this.#leases.heldBy(holder)
-    const offered = this.#offeredTo.get(holder)
-    return offered === undefined ? held : [...new Set([...held, ...listOf(offered)])]
+    const planned = this.#plannedFor.get(holder)
+    return planned === undefined ? held : [...new Set([...held, ...listOf(planned)])]
   }
 
   /** Streams whose lease or probation ended by `before`; each is given once for each end. At most `countMax`. */
@@ -189,7 +190,7 @@ export class Replica {
     const planned = this.#tentative.get(stream)
     if (planned === undefined) return false
     this.#tentative.delete(stream)
-    if (planned.status === 'offered') unindex(this.#offeredTo, planned.lease.holder, stream)
+    unindex(this.#plannedFor, planned.lease.holder, stream)
     return true
   }
 }

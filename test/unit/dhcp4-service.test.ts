@@ -437,6 +437,14 @@ describe('rapid commit (RFC 4039)', () => {
   const config = { ...base, 'option-data': [{ name: 'rapid-commit', code: 80, 'csv-format': false, data: '' }] }
   const rapid: Said4 = { type: 'discover', client: 1, more: { 80: '' } }
 
+  it('leads to one address when a DISCOVER comes twice at once, as through two relays', async () => {
+    const a = given4(config)
+    const [first, second] = await Promise.all([a.ask(rapid), a.ask(rapid)])
+    expect(brief(first)).toMatch(/^ack /)
+    expect(brief(second)).toBe(brief(first))
+    expect([...a.server.replica.entries()].map(([, { state }]) => state.status)).toEqual(['bound'])
+  })
+
   it('claims at once where option 80 is configured, and says so', async () => {
     const a = given4(config)
     const ack = await a.ask(rapid)

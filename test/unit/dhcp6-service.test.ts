@@ -101,6 +101,16 @@ describe('Solicit and Request', () => {
     for (const events of a.store.streams.values()) expect(checkStream(events, policy.maxClockSkewMs)).toEqual([])
   })
 
+  it('lead to one address when a Solicit for rapid commit comes twice at once, as through two relays', async () => {
+    const rapid = { code: OPTION6.rapidCommit, data: new Uint8Array(0) }
+    const a = given(withSubnet({ 'rapid-commit': true }))
+    const solicit: Said = { type: 'solicit', client: 1, na: { 1: [] }, more: [rapid] }
+    const [first, second] = await Promise.all([a.ask(solicit), a.ask(solicit)])
+    expect(first?.type).toBe('reply')
+    expect(second?.packet.options).toEqual(first?.packet.options)
+    expect([...a.server.replica.entries()].map(([, { state }]) => state.status)).toEqual(['bound'])
+  })
+
   it('go in two messages when both sides want rapid commit', async () => {
     const rapid = { code: OPTION6.rapidCommit, data: new Uint8Array(0) }
     const a = given(withSubnet({ 'rapid-commit': true }))
