@@ -3,7 +3,6 @@
  * places may have one text. The garbage collector has nothing to do here: with a `Map` for streams and one for holders a
  * lease took 64 octets more, and a replay longer.
  */
-
 import { randomInt } from 'node:crypto'
 
 /** Nothing, as a place. */

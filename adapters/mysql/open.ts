@@ -130,7 +130,7 @@ const openLog = async (reading: Reading, link: Link, log: LogName): Promise<Eith
   const registered = await register(quick, log, identity)
   if (E.isLeft(registered)) return registered
   const number = registered.right
-  poller.passOver(number)
+  poller.passOver(log)
   const head = await readHead(link, number)
   if (E.isLeft(head)) return head
   const self: LogIdentity = { log, writer: number, identity }

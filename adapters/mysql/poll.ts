@@ -4,53 +4,44 @@
  */
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
-import type { Checkpoint, EventReader, ReadError } from '../../domain/event-store.ts'
+import { START } from '../../domain/event-store.ts'
+import type { Checkpoint, EventReader, LogName, ReadError } from '../../domain/event-store.ts'
 import type { Link } from './link.ts'
-import { decoded, decodeHeads, textOf } from './reader.ts'
+import { decoded, decodeHeads, HEADS } from './reader.ts'
 
 /** Between two questions: right after an append, and after a long silence, as it grows by half each time. */
 const POLL_MS_MIN = 15
 const POLL_MS_MAX = 200
 
-const ENDS = `
-SELECT w.writer, w.name, (SELECT e.seq FROM events e WHERE e.writer = w.writer ORDER BY e.seq DESC LIMIT 1)
-FROM writers w
-ORDER BY w.writer`
-
 export interface Poller {
   readonly onAppended: EventReader['onAppended']
-  /** The ends of the logs as the last question found them. */
+  /** The ends of the logs as the last question found them; of none when that got no answer. */
   readonly seen: () => Checkpoint
-  /** What this writer appends is no news: it knows. */
-  readonly passOver: (writer: number) => void
+  /** What is appended to this log is no news: its writer knows. */
+  readonly passOver: (log: LogName) => void
   readonly stop: () => void
 }
 
 /** Asks over `link`, a connection of its own whose reads need not be causal: what a question misses, the next sees. */
 export const makePoller = (link: Link): Poller => {
   const wakes = new Set<() => void>()
-  let known: string | undefined
-  let seen: Checkpoint = {}
-  let own = ''
+  let seen: Checkpoint | undefined
+  let own: LogName | undefined
   let waitMs = POLL_MS_MIN
   let timer: NodeJS.Timeout | undefined
   let asking = false
 
   const ask = async (): Promise<Either<ReadError, void>> => {
-    const asked = decoded(await link.query(ENDS), (rows) => ({
-      others: rows.map(([writer, , seq]) => (textOf(writer) === own ? '' : `${textOf(writer)}/${textOf(seq)}`)).join(),
-      heads: decodeHeads(rows.map(([, ...head]) => head)),
-    }))
-    if (E.isLeft(asked)) {
-      known = undefined // whatever happens meanwhile is news when it can be asked again
+    const heads = decoded(await link.query(HEADS), decodeHeads)
+    if (E.isLeft(heads)) {
+      seen = undefined // whatever happens meanwhile is news when it can be asked again
       waitMs = POLL_MS_MAX
-      return asked
+      return heads
     }
-    const { others, heads } = asked.right
-    const isNews = known !== others
+    const before = seen
+    seen = heads.right
+    const isNews = Object.entries(seen).some(([log, head]) => log !== own && head !== before?.[log])
     waitMs = isNews ? POLL_MS_MIN : Math.min(POLL_MS_MAX, waitMs * 1.5)
-    known = others
-    seen = heads
     if (isNews) for (const wake of [...wakes]) wake()
     return E.right(undefined)
   }
@@ -78,9 +69,9 @@ export const makePoller = (link: Link): Poller => {
       next()
       return E.right(async () => void wakes.delete(own))
     },
-    seen: () => seen,
-    passOver: (writer) => {
-      own = String(writer)
+    seen: () => seen ?? START,
+    passOver: (log) => {
+      own = log
     },
     stop: () => {
       wakes.clear()

@@ -58,7 +58,8 @@ WHERE w.name = ? AND e.seq > ? AND e.seq <= CAST(? AS UNSIGNED)
 ORDER BY e.seq
 LIMIT ?`
 
-const HEADS = `
+/** What {@link decodeHeads} reads. */
+export const HEADS = `
 SELECT w.name, (SELECT e.seq FROM events e WHERE e.writer = w.writer ORDER BY e.seq DESC LIMIT 1)
 FROM writers w`
 

@@ -77,6 +77,17 @@ export const linkLocalAddress = (found: NetworkInterface): Either<SocketError, s
   return E.left({ _tag: 'NoAddress', message })
 }
 
+/**
+ * The name of the interface with this number, by its link-local addresses; else the number. Of {@link listInterfaces} the
+ * part that can be asked for a packet.
+ */
+export const interfaceOf = (index: number): string => {
+  const named = Object.entries(networkInterfaces()).find(([, addresses]) =>
+    addresses?.some((one) => one.family === 'IPv6' && one.scopeid === index),
+  )
+  return named?.[0] ?? String(index)
+}
+
 /** Whether a textual IPv6 address is in fe80::/10 (RFC 4291 §2.5.6). */
 export const isLinkLocal = (address: string): boolean => /^fe[89ab][0-9a-f]:/i.test(address)
 

@@ -1,10 +1,9 @@
 /** The other end of a datagram: as text, and as the kernel has it (struct sockaddr_in, struct sockaddr_in6). */
-import { networkInterfaces } from 'node:os'
 import * as O from 'fp-ts/lib/Option.js'
 import { ip4Text, ip6Bytes, ip6Text, parseIp4, parseIp6 } from '../../domain/address.ts'
 import type { Ip4 } from '../../domain/address.ts'
 import { remembered } from '../remembered.ts'
-import { isLinkLocal } from './interfaces.ts'
+import { interfaceOf, isLinkLocal } from './interfaces.ts'
 import { linux, littleEndian } from './native.ts'
 import type { Endpoint } from './socket.ts'
 
@@ -94,14 +93,6 @@ export const peers6 = (interfaceName: string | undefined): PeerAddresses => {
       return name
     },
   }
-}
-
-/** The name of the interface with this number, by its link-local addresses; else the number. */
-const interfaceOf = (index: number): string => {
-  const named = Object.entries(networkInterfaces()).find(([, addresses]) =>
-    addresses?.some((one) => one.family === 'IPv6' && one.scopeid === index),
-  )
-  return named?.[0] ?? String(index)
 }
 
 const isPort = (port: number): boolean => port > 0 && port <= 0xffff

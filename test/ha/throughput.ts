@@ -5,9 +5,10 @@
  * `node test/ha/throughput.ts [clients of each family] [words of the names]` prints a table. Needs root, MariaDB and galera-4.
  */
 import { commandOf, secondsOf } from '../bench/cpu.ts'
-import { descendants } from '../support/process.ts'
+import { table } from '../bench/report.ts'
 import { galeraMissing } from '../support/mariadb.ts'
 import { labMissing } from '../support/namespaces.ts'
+import { descendants } from '../support/process.ts'
 import { nodeOf, openStage, LINKS } from './stage.ts'
 import type { Stage, Topology } from './stage.ts'
 
@@ -106,13 +107,13 @@ const headings = [
   'of one server’s',
   'SQL statements a lease',
 ]
-const cpuHeadings = spenders.map((spender) => `CPU ms a lease, ${spender}`)
-console.log(`| ${[...headings, ...cpuHeadings].join(' | ')} |`)
-console.log(`| --- |${' ---: |'.repeat(headings.length + cpuHeadings.length - 1)}`)
-for (const { name, granted, failed, perSecond, perLease, cpuMs } of lines) {
-  const share = (perSecond / (alone?.perSecond ?? NaN)).toFixed(2)
-  const cpu = spenders.map((spender) => cpuMs[spender].toFixed(2)).join(' | ')
-  console.log(
-    `| ${name} | ${granted} | ${failed} | ${perSecond.toFixed(0)} | ${share} | ${perLease.toFixed(2)} | ${cpu} |`,
-  )
-}
+const rows = lines.map(({ name, granted, failed, perSecond, perLease, cpuMs }) => [
+  name,
+  String(granted),
+  String(failed),
+  perSecond.toFixed(0),
+  (perSecond / (alone?.perSecond ?? NaN)).toFixed(2),
+  perLease.toFixed(2),
+  ...spenders.map((spender) => cpuMs[spender].toFixed(2)),
+])
+console.log(table([[...headings, ...spenders.map((spender) => `CPU ms a lease, ${spender}`)], ...rows]))

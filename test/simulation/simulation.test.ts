@@ -5,7 +5,7 @@ import { simulate } from './simulate.ts'
 const PINNED: ReadonlyArray<readonly [seed: number, what: string]> = [
   [3, 'an offer in memory hid what another server had granted since, and the address was given out twice'],
   [1033, 'a server without its store told a client that had released its address how long it still had it'],
-  [469843790, 'a Solicit for two messages that came twice got two addresses, and the one its client used was released'],
+  [469843790, 'a Solicit for rapid commit that came twice got two addresses, and the one its client used was released'],
   [1002, 'a RELEASE that waited for a slow store ended the lease that its client had got anew meanwhile'],
 ]
 
