@@ -5,7 +5,7 @@
  */
 import { hash } from 'node:crypto'
 import { canonicalJson } from '../domain/canonical-json.ts'
-import type { LogName, Proposal, Revision, Seq, Stored } from '../domain/event-store.ts'
+import type { LogName, Proposal, Revision, Seq, Stored, Unsealed } from '../domain/event-store.ts'
 import type { Instant } from '../domain/instant.ts'
 import { encodeData } from '../domain/lease-codec.ts'
 import { SCHEMA_VERSION } from '../domain/lease.ts'
@@ -112,7 +112,7 @@ const digestOf = (stored: Stored): Buffer | undefined => {
  * The hash, 32 octets, by which an event that a store gave back without a place is chained to `previous` at its log
  * and position; undefined when its data is not JSON.
  */
-export const hashAfter = (previous: Uint8Array, stored: Omit<Stored, 'hash'>): Uint8Array | undefined => {
+export const hashAfter = (previous: Uint8Array, stored: Unsealed): Uint8Array | undefined => {
   const own = digestOf({ ...stored, hash: GENESIS })
   return own === undefined ? undefined : link(previous, stored.log, stored.seq, own)
 }

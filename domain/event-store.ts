@@ -50,8 +50,8 @@ export type Outcome =
   /** Another event stands at the proposed revision. `actual` is the last revision of the stream. */
   | { readonly _tag: 'WrongExpectedRevision'; readonly actual: Revision }
 
-/** An event as the store keeps it. `data` is JSON text; `hash` the 32 octets of the chain (see adapters/chain.ts). */
-export interface Stored {
+/** An event as the store keeps it, without what chains it: as those read it who follow the ledger. `data` is JSON text. */
+export interface Unsealed {
   readonly log: LogName
   readonly seq: Seq
   readonly stream: StreamName
@@ -60,6 +60,10 @@ export interface Stored {
   readonly schemaVersion: number
   readonly recordedAt: Instant
   readonly data: string
+}
+
+/** An event as the store keeps it. `hash` are the 32 octets of the chain (see adapters/chain.ts). */
+export interface Stored extends Unsealed {
   readonly hash: Uint8Array
 }
 
@@ -75,7 +79,7 @@ export interface Recorded {
 
 /** A page of a log or of the ledger, and the checkpoint after it. */
 export interface Page {
-  readonly events: ReadonlyArray<Stored>
+  readonly events: ReadonlyArray<Unsealed>
   readonly next: Checkpoint
 }
 

@@ -7,7 +7,7 @@ import * as t from 'io-ts'
 import { PathReporter } from 'io-ts/lib/PathReporter.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import { canonicalJson } from './canonical-json.ts'
-import type { Recorded, Stored } from './event-store.ts'
+import type { Recorded, Unsealed } from './event-store.ts'
 import { makeLease, SCHEMA_VERSION } from './lease.ts'
 import type { Lease, LeaseEvent } from './lease.ts'
 
@@ -109,7 +109,7 @@ export const decodeEvent = (type: string, schemaVersion: number, data: string): 
 }
 
 /** A stored event, decoded for replay: the chain's hash vouches for its content, so only its outline is looked at. */
-export const decodeStored = (stored: Stored): Either<Undecodable, Recorded> => {
+export const decodeStored = (stored: Unsealed): Either<Undecodable, Recorded> => {
   const parsed = parse(stored.type, stored.schemaVersion, stored.data)
   if (E.isLeft(parsed)) return undecodable(`event ${stored.log}/${stored.seq}: ${parsed.left.reason}`)
   const data = parsed.right as { lease: Lease }

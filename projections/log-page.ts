@@ -1,7 +1,7 @@
 /** Stored events of a log as projections take them. */
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
-import type { EventReader, LogName, ReadError, Recorded, Seq, Stored } from '../domain/event-store.ts'
+import type { EventReader, LogName, ReadError, Recorded, Seq, Stored, Unsealed } from '../domain/event-store.ts'
 import { decodeStored } from '../domain/lease-codec.ts'
 import type { Undecodable } from '../domain/lease-codec.ts'
 import { coalesced, rowOf } from './lease-row.ts'
@@ -29,7 +29,7 @@ export const decodePage = (stored: ReadonlyArray<Stored>, after: Seq): Either<Un
 }
 
 /** Whether the personal data of an event was erased; its digest stands in its place. */
-export const isErased = (stored: Stored): boolean => /^\s*\{\s*"erased"\s*:/.test(stored.data)
+export const isErased = (stored: Unsealed): boolean => /^\s*\{\s*"erased"\s*:/.test(stored.data)
 
 /** Reads and decodes up to `countMax` events of `log` after `after`; none when there is nothing more. */
 export const readPage = async (

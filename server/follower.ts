@@ -6,7 +6,8 @@
  * page: a page costs as much as many events. A reading that somebody waits for does not.
  */
 import * as E from 'fp-ts/lib/Either.js'
-import type { Checkpoint, EventReader, LogName, Stored } from '../domain/event-store.ts'
+import type { Either } from 'fp-ts/lib/Either.js'
+import type { Checkpoint, EventReader, LogName, Page, ReadError, Unsealed } from '../domain/event-store.ts'
 import type { Timer } from '../projections/timer.ts'
 import { applyStored } from './ledger.ts'
 import type { Logger } from './logger.ts'
@@ -32,8 +33,14 @@ export interface FollowerOptions {
   readonly onProgress?: (read: number) => void
 }
 
-/** Events that are taken in without a pause: a millisecond or two. */
-const TURN_EVENTS = 500
+/**
+ * Events that are taken in without a pause, half a millisecond or so. A page is more than a socket holds, and the store
+ * goes on sending only when the connection has a turn.
+ */
+const TURN_EVENTS = 100
+
+/** A page, or why there is none. */
+type Answer = Either<ReadError, Page>
 
 /** Follows the ledger from a checkpoint on. */
 export class Follower {
@@ -120,31 +127,36 @@ export class Follower {
   }
 
   /**
-   * Reads pages: to the end, which an empty page proves, or until one is not full. The store looks for the next page while
-   * the replica takes in the one before.
+   * Reads pages: to the end, which an empty page proves, or until one is not full. The store is asked for a page as soon
+   * as the one before has come, up to two ahead of what the replica takes in, so that neither waits for the other.
    */
   async #read(toTheEnd: boolean): Promise<boolean> {
     const { store, pageMax, onFatal, onProgress, log } = this.#options
     const freshness = toTheEnd ? 'committed' : 'seen'
+    const ask = (from: Checkpoint): Promise<Answer> => store.readAfter(this.#asked(from), pageMax, freshness)()
+    const isLast = ({ events }: Page): boolean => events.length === 0 || (!toTheEnd && events.length < pageMax)
+    const askAfter = (answer: Answer | undefined): Promise<Answer> | undefined =>
+      answer === undefined || E.isLeft(answer) || isLast(answer.right) ? undefined : ask(answer.right.next)
+    let coming: Promise<Answer | undefined> = ask(this.#checkpoint)
+    let after = coming.then(askAfter)
     let count = 0
-    let reading = store.readAfter(this.#asked(this.#checkpoint), pageMax, freshness)()
     for (;;) {
-      const page = await reading
-      if (E.isLeft(page)) {
-        if (page.left._tag === 'StoreUnusable') onFatal(page.left.reason)
-        log.debug({ reason: page.left.reason }, 'cannot follow the ledger now')
+      const answer = await coming
+      if (answer === undefined) break
+      if (E.isLeft(answer)) {
+        if (answer.left._tag === 'StoreUnusable') onFatal(answer.left.reason)
+        log.debug({ reason: answer.left.reason }, 'cannot follow the ledger now')
         return false
       }
-      const { events, next } = page.right
-      const isLast = events.length === 0 || (!toTheEnd && events.length < pageMax)
-      if (!isLast) reading = store.readAfter(this.#asked(next), pageMax, freshness)()
+      coming = after
+      after = after.then(askAfter)
+      const { events, next } = answer.right
       if (!(await this.#takeIn(events))) return false
       this.#checkpoint = this.#following
         ? { ...next, [this.#options.own]: this.#checkpoint[this.#options.own] ?? 0 }
         : next
       count += events.length
       if (events.length > 0) onProgress?.(count)
-      if (isLast) break
     }
     this.#pollMs = count > 0 ? this.#options.pollMinMs : Math.min(this.#pollMs * 2, this.#options.pollMaxMs)
     return true
@@ -154,11 +166,11 @@ export class Follower {
    * Takes in a page, a part at a time with a turn for all else in between: for packets, and for the connection to the
    * store, which sends the question for the next page only when it has a turn.
    */
-  async #takeIn(events: ReadonlyArray<Stored>): Promise<boolean> {
+  async #takeIn(events: ReadonlyArray<Unsealed>): Promise<boolean> {
     const { replica, onFatal, timer } = this.#options
     for (let at = 0; at < events.length; at++) {
       if (at > 0 && at % TURN_EVENTS === 0) await new Promise<void>((resolve) => timer.soon(resolve))
-      if (!applyStored(replica, events[at] as Stored, onFatal)) return false
+      if (!applyStored(replica, events[at] as Unsealed, onFatal)) return false
     }
     return true
   }

@@ -13,7 +13,7 @@
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import type { ReadonlyNonEmptyArray } from 'fp-ts/lib/ReadonlyNonEmptyArray.js'
-import type { AppendError, EventStore, Outcome, Proposal, Recorded, Revision, Stored } from '../domain/event-store.ts'
+import type { AppendError, EventStore, Outcome, Proposal, Recorded, Revision, Unsealed } from '../domain/event-store.ts'
 import { NO_STREAM } from '../domain/event-store.ts'
 import type { Instant } from '../domain/instant.ts'
 import { decide, evolve } from '../domain/lease.ts'
@@ -546,7 +546,7 @@ const makeTask = (stream: StreamName, command: Command, resolve: (answer: Answer
 })
 
 /** Decodes an event and takes it into the replica; `false`, after `onFatal`, when this version cannot read it. */
-export const applyStored = (replica: Replica, stored: Stored, onFatal: (reason: string) => void): boolean => {
+export const applyStored = (replica: Replica, stored: Unsealed, onFatal: (reason: string) => void): boolean => {
   const recorded = decodeStored(stored)
   if (E.isLeft(recorded)) {
     onFatal(recorded.left.reason)

@@ -5,7 +5,17 @@
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import { START } from '../../domain/event-store.ts'
-import type { Checkpoint, EventReader, LogName, ReadError, Seq, ServerSeen, Stored } from '../../domain/event-store.ts'
+import type {
+  Checkpoint,
+  EventReader,
+  LogName,
+  Page,
+  ReadError,
+  Seq,
+  ServerSeen,
+  Stored,
+  Unsealed,
+} from '../../domain/event-store.ts'
 import type { StreamName } from '../../domain/stream.ts'
 import { toReadError } from './failure.ts'
 import type { Link } from './link.ts'
@@ -19,13 +29,16 @@ const COLUMNS = `
   e.type,
   e.schema_version,
   timestampdiff(MICROSECOND, '1970-01-01', e.recorded_at) DIV 1000,
-  e.data,
+  e.data`
+
+/** With the hash, which nobody needs who follows the ledger. */
+const SEALED_COLUMNS = `${COLUMNS},
   e.hash`
 
 // The writers come last here and below. Before there are statistics, as in a young ledger, the optimizer would begin with
 // the only writer and read its whole log.
 const READ_STREAM = `
-SELECT ${COLUMNS}
+SELECT ${SEALED_COLUMNS}
 FROM events e
 STRAIGHT_JOIN writers w ON w.writer = e.writer
 WHERE e.stream = ? AND e.revision >= ?
@@ -35,7 +48,7 @@ LIMIT ?`
 // The revision of each stream comes from the end of the index, however long the stream. The LIMIT, which limits
 // nothing, keeps MariaDB from merging the inner part into the outer one and looking at all revisions.
 const READ_LATEST = `
-SELECT ${COLUMNS}
+SELECT ${SEALED_COLUMNS}
 FROM (
   SELECT s.stream, (
     SELECT x.revision
@@ -50,13 +63,16 @@ FROM (
 STRAIGHT_JOIN events e ON e.stream = CONVERT(l.stream USING ascii) COLLATE ascii_bin AND e.revision = l.revision
 STRAIGHT_JOIN writers w ON w.writer = e.writer`
 
-const READ_LOG = `
-SELECT ${COLUMNS}
+const readLog = (columns: string): string => `
+SELECT ${columns}
 FROM writers w
 JOIN events e ON e.writer = w.writer
 WHERE w.name = ? AND e.seq > ? AND e.seq <= CAST(? AS UNSIGNED)
 ORDER BY e.seq
 LIMIT ?`
+
+const READ_LOG = readLog(SEALED_COLUMNS)
+const READ_PART = `(${readLog(COLUMNS)})`
 
 /** What {@link decodeHeads} reads. */
 export const HEADS = `
@@ -92,12 +108,12 @@ export const textOf = (column: Buffer | null | undefined): string => column?.toS
 export const integerOf = (column: Buffer | null | undefined): number => safeInteger(column?.toString('latin1') ?? '')
 
 /** The events in the rows of {@link COLUMNS}. */
-const decodeRows = (rows: RawRows): ReadonlyArray<Stored> => {
+const decodeRows = (rows: RawRows): ReadonlyArray<Unsealed> => {
   let logOctets: Buffer | undefined
   let log = ''
   return rows.map((row) => {
-    const [name, seq, stream, revision, type, version, at, data, hash] = row as unknown as Readonly<
-      [Buffer, Buffer, Buffer, Buffer, Buffer, Buffer, Buffer, Buffer, Buffer]
+    const [name, seq, stream, revision, type, version, at, data] = row as unknown as Readonly<
+      [Buffer, Buffer, Buffer, Buffer, Buffer, Buffer, Buffer, Buffer]
     >
     if (logOctets === undefined || !logOctets.equals(name)) {
       logOctets = name
@@ -112,10 +128,13 @@ const decodeRows = (rows: RawRows): ReadonlyArray<Stored> => {
       schemaVersion: Number(version.toString('latin1')),
       recordedAt: integerOf(at),
       data: data.toString('utf8'),
-      hash: Buffer.from(hash), // a copy: the driver's octets would keep the whole page alive
     }
   })
 }
+
+/** The events in the rows of {@link SEALED_COLUMNS}. The hash is copied: the driver's octets would keep the page alive. */
+const decodeSealedRows = (rows: RawRows): ReadonlyArray<Stored> =>
+  decodeRows(rows).map((event, i) => ({ ...event, hash: Buffer.from(rows[i]?.at(-1) as Buffer) }))
 
 /** What a statement gave, decoded; what it failed of, as the domain sees it. */
 export const decoded = <Raw, A>(result: Either<Failure, Raw>, decode: (rows: Raw) => A): Either<ReadError, A> => {
@@ -175,7 +194,7 @@ const readAfter = async (
   checkpoint: Checkpoint,
   countMax: number,
   seen: Checkpoint,
-): Promise<Either<ReadError, { events: ReadonlyArray<Stored>; next: Checkpoint }>> => {
+): Promise<Either<ReadError, Page>> => {
   let parts = partsAfter(checkpoint, seen, countMax)
   if (parts.length === 0) {
     const heads = decoded(await link.query(HEADS), decodeHeads)
@@ -183,7 +202,7 @@ const readAfter = async (
     parts = partsAfter(checkpoint, heads.right, countMax)
   }
   if (parts.length === 0) return E.right({ events: [], next: checkpoint })
-  const statement = parts.map(() => `(${READ_LOG})`).join(' UNION ALL ')
+  const statement = parts.map(() => READ_PART).join(' UNION ALL ')
   const bounds = parts.flatMap(({ log, after, count }) => [log, after, after + count, count])
   const events = decoded(await link.query(statement, bounds), decodeRows)
   if (E.isLeft(events)) return events
@@ -203,18 +222,18 @@ export const makeReader = (
   seen: () => Checkpoint,
 ): Omit<EventReader, 'close' | 'onAppended'> => ({
   readStream: (stream, from, countMax) => async () =>
-    decoded(await pages.query(READ_STREAM, [stream, from, countMax]), decodeRows),
+    decoded(await pages.query(READ_STREAM, [stream, from, countMax]), decodeSealedRows),
   readLatest: (streams) => async () => {
     const once = [...new Set(streams)]
     if (once.length === 0) return E.right([])
-    return decoded(await quick.query(READ_LATEST, [JSON.stringify(once), once.length]), decodeRows)
+    return decoded(await quick.query(READ_LATEST, [JSON.stringify(once), once.length]), decodeSealedRows)
   },
   readAfter: (checkpoint, countMax, freshness) => () =>
     freshness === 'seen'
       ? readAfter(polls, checkpoint, countMax, seen())
       : readAfter(pages, checkpoint, countMax, START),
   readLog: (log, after, countMax) => async () =>
-    decoded(await pages.query(READ_LOG, [log, after, SEQ_MAX, countMax]), decodeRows),
+    decoded(await pages.query(READ_LOG, [log, after, SEQ_MAX, countMax]), decodeSealedRows),
   heads: () => async () => decoded(await quick.query(HEADS), decodeHeads),
   clock: () => async () => decoded(await quick.query(CLOCK), ([row]) => integerOf(row?.[0])),
   servers: () => async () => decoded(await quick.query(SERVERS), decodeServers),

@@ -11,7 +11,7 @@ import * as t from 'io-ts'
 import { PathReporter } from 'io-ts/lib/PathReporter.js'
 import { erasedData, GENESIS, hashAfter } from '../../adapters/chain.ts'
 import { canonicalJson } from '../../domain/canonical-json.ts'
-import type { LogName, Recorded, Seq, Stored } from '../../domain/event-store.ts'
+import type { LogName, Recorded, Seq, Stored, Unsealed } from '../../domain/event-store.ts'
 import { isoText } from '../../domain/instant.ts'
 import type { Instant } from '../../domain/instant.ts'
 import { decodeEvent } from '../../domain/lease-codec.ts'
@@ -254,7 +254,7 @@ const digestHex = (stored: Stored): string => {
 }
 
 /** An event of which only the digest is known, as the chain sees it. */
-const linkOf = (log: LogName, seq: Seq, digest: string): Omit<Stored, 'hash'> => ({
+const linkOf = (log: LogName, seq: Seq, digest: string): Unsealed => ({
   log,
   seq,
   stream: '' as StreamName,

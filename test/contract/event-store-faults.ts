@@ -6,7 +6,7 @@ import * as E from 'fp-ts/lib/Either.js'
 import type { TaskEither } from 'fp-ts/lib/TaskEither.js'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { NO_STREAM, START } from '../../domain/event-store.ts'
-import type { EventStore, LogName, LogTaken, ReadError, Stored } from '../../domain/event-store.ts'
+import type { EventStore, LogName, LogTaken, ReadError, Unsealed } from '../../domain/event-store.ts'
 import { until } from '../support/process.ts'
 import { batchOf, claim, claims, must, streamAt } from './proposals.ts'
 import { carriedOut, settled } from './settling.ts'
@@ -30,14 +30,14 @@ const expectLost = (result: E.Either<{ readonly _tag: string }, unknown>): void 
   expect(result).toMatchObject({ _tag: 'Left', left: { _tag: 'OutcomeUnknown' } })
 }
 
-const eventsOf = async (store: EventStore): Promise<ReadonlyArray<Stored>> =>
+const eventsOf = async (store: EventStore): Promise<ReadonlyArray<Unsealed>> =>
   (await must(store.readAfter(START, 10_000))).events
 
 /** The streams that the ledger holds, each once, on sound logs. */
 const expectStreams = async (store: EventStore, streams: ReadonlyArray<string>): Promise<void> => {
   const events = await eventsOf(store)
   expect(events.map(({ stream }) => stream).sort()).toEqual([...streams].sort())
-  expectSoundLogs(events)
+  await expectSoundLogs(store, events)
 }
 
 /** Runs the faults against a kind of store; one of `connections` has no others that could be dead beside a lost one. */

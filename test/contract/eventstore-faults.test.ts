@@ -10,7 +10,7 @@ import { openEventStore, openEventStoreReader } from '../../adapters/eventstore/
 import { connectionStringOf } from '../../adapters/eventstore/options.ts'
 import type { EventStoreOptions } from '../../adapters/eventstore/options.ts'
 import { START } from '../../domain/event-store.ts'
-import type { EventStore, Stored } from '../../domain/event-store.ts'
+import type { EventStore, Unsealed } from '../../domain/event-store.ts'
 import { makeDatabase } from '../support/kurrent/database.ts'
 import type { Expected } from '../support/kurrent/database.ts'
 import { startKurrent } from '../support/kurrent/server.ts'
@@ -89,9 +89,9 @@ describe('eventstore (test double of the wire protocol)', () => {
   const isLease = ({ stream }: Arrived): boolean => stream.startsWith('lease4/')
 
   const expectLog = async (store: EventStore, streams: ReadonlyArray<string>): Promise<void> => {
-    const events: ReadonlyArray<Stored> = (await must(store.readAfter(START, 10_000))).events
+    const events: ReadonlyArray<Unsealed> = (await must(store.readAfter(START, 10_000))).events
     expect(events.map(({ stream }) => stream)).toEqual(streams)
-    expectSoundLogs(events)
+    await expectSoundLogs(store, events)
   }
 
   describe('between the two steps of an append', () => {

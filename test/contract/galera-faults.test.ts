@@ -8,7 +8,7 @@ import { openMysqlTables } from '../../projections/mysql/open.ts'
 import type { MysqlOptions } from '../../adapters/mysql/options.ts'
 import { checkMysqlSettings } from '../../adapters/mysql/settings.ts'
 import { START } from '../../domain/event-store.ts'
-import type { EventStore, Stored } from '../../domain/event-store.ts'
+import type { EventStore, Unsealed } from '../../domain/event-store.ts'
 import { galeraMissing, startGalera } from '../support/mariadb.ts'
 import type { TestGalera, TestMariadb } from '../support/mariadb.ts'
 import { until } from '../support/process.ts'
@@ -58,9 +58,9 @@ describe.skipIf(missing !== undefined)(`on Galera${missing === undefined ? '' : 
     return E.isRight(heads) && (heads.right['alpha'] ?? 0) > 20
   }
 
-  const soundEvents = async (store: EventStore): Promise<ReadonlyArray<Stored>> => {
+  const soundEvents = async (store: EventStore): Promise<ReadonlyArray<Unsealed>> => {
     const { events } = await must(store.readAfter(START, 100_000))
-    expectSoundLogs(events)
+    await expectSoundLogs(store, events)
     return events
   }
 

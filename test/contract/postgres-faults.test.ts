@@ -284,7 +284,7 @@ describe.skipIf(missing !== undefined)(`on PostgreSQL${missing === undefined ? '
       expect(await before.append(claims(30, 1))()).toMatchObject({ _tag: 'Left', left: { _tag: 'LogTaken' } })
       const { events } = await must(after.readAfter(START, 100))
       expect(events).toHaveLength(7)
-      expectSoundLogs(events)
+      await expectSoundLogs(after, events)
     })
   })
 

@@ -53,7 +53,7 @@ describe.skipIf(missing !== undefined)(title, () => {
     const events = await eventsOf(store)
     expect(new Set(events.map(({ stream }) => stream)).size).toBe(addresses)
     expect(events).toHaveLength(addresses)
-    expectSoundLogs(events)
+    await expectSoundLogs(store, events)
   }
 
   it('writes to the primary wherever it stands in the list, and reads from the standby too', async () => {

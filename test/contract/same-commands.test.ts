@@ -13,7 +13,7 @@ import { openMysql } from '../../adapters/mysql/open.ts'
 import { migratePostgres } from '../../adapters/postgres/migration.ts'
 import { openPostgres } from '../../adapters/postgres/open.ts'
 import { NO_STREAM, START } from '../../domain/event-store.ts'
-import type { EventStore, Proposal, Recorded, Stored } from '../../domain/event-store.ts'
+import type { EventStore, Proposal, Recorded, Unsealed } from '../../domain/event-store.ts'
 import { decodeEvent } from '../../domain/lease-codec.ts'
 import { decide, evolve, vacant } from '../../domain/lease.ts'
 import type { LeaseState } from '../../domain/lease.ts'
@@ -43,7 +43,7 @@ interface Ground {
   readonly tables: LeaseTables
 }
 
-const recordedOf = (stored: Stored): Recorded => ({
+const recordedOf = (stored: Unsealed): Recorded => ({
   log: stored.log,
   seq: stored.seq,
   stream: stored.stream,
