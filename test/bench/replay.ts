@@ -4,6 +4,7 @@
  */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -64,8 +65,13 @@ const seconds = async (act: () => Promise<unknown>): Promise<number> => {
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
 
-/** Memory that is in use after a collection, octets: heap, and what typed arrays hold beside it. */
-const usedBytes = (): number => {
+/**
+ * Memory that is in use, octets: heap, and what typed arrays and long texts hold beside it. What a collection frees of
+ * the latter is given back by another thread, and counted out only by the next collection.
+ */
+const usedBytes = async (): Promise<number> => {
+  collectGarbage()
+  await setTimeout(500)
   collectGarbage()
   const { heapUsed, external } = process.memoryUsage()
   return heapUsed + external
@@ -162,13 +168,13 @@ const measure = async (site: Site, leases: number, events: number): Promise<Meas
   await appendSample(store, { leases, events, from, stepMs: 1 }, progress(`appending ${name}`, events))
   await site.database.query(name, 'VACUUM ANALYZE')
 
-  const before = usedBytes()
+  const before = await usedBytes()
   let replica: Replica | undefined
   const [readerFrom, databaseFrom] = [process.cpuUsage(), site.database.cpuSeconds()]
   const toReplicaSec = await seconds(async () => (replica = await fillReplica(store)))
   const { user, system } = process.cpuUsage(readerFrom)
   const databaseSec = site.database.cpuSeconds() - databaseFrom
-  const bytesPerLease = (usedBytes() - before) / (replica?.size ?? NaN)
+  const bytesPerLease = ((await usedBytes()) - before) / (replica?.size ?? NaN)
   replica = undefined
 
   const tables = right(await openPostgresTables(options)())
