@@ -65,6 +65,12 @@ export const findFree = (spaces: ReadonlyArray<Occupancy>, start: number, lane?:
   return undefined
 }
 
+/** The lane of one of several (`inner`) within that of all of them (`outer`), such as of a worker within its server's. */
+export const laneWithin = (outer: Lane | undefined, inner: Lane | undefined): Lane | undefined =>
+  outer === undefined || inner === undefined
+    ? (outer ?? inner)
+    : { own: outer.own * inner.count + inner.own, count: outer.count * inner.count }
+
 /** How many places a search looks at for one of its lane, for each that shares the pool. */
 const TRIES = 4
 

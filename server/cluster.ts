@@ -123,7 +123,8 @@ export class Cluster {
     if (E.isLeft(servers)) return
     const alive = servers.right.filter((server) => !server.stopped && server.silentMs <= silentMsMax)
     const names = [...new Set([store.log, ...alive.map((server) => server.log)])].sort()
-    if (names.join() !== this.#alive.join()) log.info({ servers: names }, 'the servers on this ledger have changed')
+    if (names.join() === this.#alive.join()) return
+    log.info({ servers: names }, 'the servers on this ledger have changed')
     this.#alive = names
   }
 }

@@ -2,6 +2,7 @@
  * Sharing clients among servers by the hash of RFC 3074: every server answers its share of the first messages of clients,
  * and the rest only when a client has waited so long that nobody else seems to.
  */
+import type { Lane } from '../domain/allocation.ts'
 import type { LogName } from '../domain/event-store.ts'
 
 /** The mixing table of RFC 3074 §6: the numbers 0 to 255 in pseudo-random order. */
@@ -34,6 +35,12 @@ export interface Share {
   readonly own: LogName
   /** The servers that are alive, in the same order on every server. */
   readonly alive: ReadonlyArray<LogName>
+}
+
+/** Where this server looks for new addresses: those it leads clients to differ from those that the others lead theirs to. */
+export const laneIn = ({ own, alive }: Share): Lane | undefined => {
+  const index = alive.indexOf(own)
+  return alive.length < 2 || index < 0 ? undefined : { own: index, count: alive.length }
 }
 
 /**

@@ -2,8 +2,10 @@
 import { randomBytes } from 'node:crypto'
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
+import { laneWithin } from '../domain/allocation.ts'
 import type { Lane } from '../domain/allocation.ts'
 import type { Resource } from '../domain/stream.ts'
+import type { Cluster } from './cluster.ts'
 import type { Config, Dhcp4, Dhcp6 } from './config/model.ts'
 import type { Core } from './core.ts'
 import { Handler4 } from './dhcp4/handler.ts'
@@ -20,6 +22,7 @@ import { serverDuidOf } from './dhcp6/server-id.ts'
 import { Service6 } from './dhcp6/service.ts'
 import { answers6 } from './dhcp6/share.ts'
 import { checkLeases } from './lease-checks.ts'
+import { laneIn } from './load-share.ts'
 import type { Share } from './load-share.ts'
 import type { Logger } from './logger.ts'
 import { listInterfaces } from './net/interfaces.ts'
@@ -61,12 +64,16 @@ const DRAIN_MS_MAX = 3_000
 export const openProtocols = async (config: Config, on: ProtocolsOn): Promise<Either<string, Protocols>> => {
   const { options } = on
   const { replica } = on.core
-  const spaces = new Spaces(replica, options.now, options.random, config.dhcp4, config.dhcp6, options.lane)
+  const share = shareOn(on.core)
+  // Servers that share the load do not hear what the others offer.
+  const lane = (): Lane | undefined =>
+    laneWithin(config.ledger.loadBalancing ? laneIn(share()) : undefined, options.lane)
+  const spaces = new Spaces(replica, options.now, options.random, config.dhcp4, config.dhcp6, lane)
   replica.listen((stream) => spaces.sync(stream))
   const parts: Part[] = []
   const openers = [
-    ...(config.dhcp4 === undefined ? [] : [open4(config, config.dhcp4, on, spaces)]),
-    ...(config.dhcp6 === undefined ? [] : [open6(config, config.dhcp6, on, spaces)]),
+    ...(config.dhcp4 === undefined ? [] : [open4(config, config.dhcp4, { ...on, spaces, share })]),
+    ...(config.dhcp6 === undefined ? [] : [open6(config, config.dhcp6, { ...on, spaces, share })]),
   ]
   for (const opener of openers) {
     const part = await opener()
@@ -115,15 +122,29 @@ const makeRoom = (on: ProtocolsOn) => async (): Promise<boolean> => {
   return on.core.ledger.health === 'up'
 }
 
-/** Workers of one server share its share: a datagram reaches only one of them. */
-const shareOf = ({ core }: ProtocolsOn): Share => ({
-  own: serverOf(core.store.log),
-  alive: [...new Set(core.cluster.alive.map(serverOf))],
-})
+/** What one protocol's server stands on. */
+interface PartOn extends ProtocolsOn {
+  readonly spaces: Spaces
+  readonly share: () => Share
+}
+
+/** The servers as they are alive now. Workers of one server share its share: a datagram reaches only one of them. */
+const shareOn = ({ cluster, store }: Core): (() => Share) => {
+  let seen: Cluster['alive'] = []
+  let share: Share = { own: serverOf(store.log), alive: [] }
+  return () => {
+    // Each message asks, and the servers change seldom.
+    if (seen !== cluster.alive) {
+      seen = cluster.alive
+      share = { own: share.own, alive: [...new Set(seen.map(serverOf))] }
+    }
+    return share
+  }
+}
 
 const open4 =
-  (config: Config, dhcp4: Dhcp4, on: ProtocolsOn, spaces: Spaces) => async (): Promise<Either<string, Part>> => {
-    const { options } = on
+  (config: Config, dhcp4: Dhcp4, on: PartOn) => async (): Promise<Either<string, Part>> => {
+    const { options, spaces, share } = on
     const { ledger, replica, counters } = on.core
     const { now, log } = options
     const ports = { server: options.serverPort4, client: options.clientPort4 }
@@ -149,7 +170,7 @@ const open4 =
       log,
       queueMax,
       packetAgeMsMax,
-      answers: config.ledger.loadBalancing ? (packet) => answers4(shareOf(on), packet) : () => true,
+      answers: config.ledger.loadBalancing ? (packet) => answers4(share(), packet) : () => true,
     })
     const gate = makeGate()
     const receive: Receive4 = (bytes, arrival, send) => {
@@ -169,8 +190,8 @@ const open4 =
   }
 
 const open6 =
-  (config: Config, dhcp6: Dhcp6, on: ProtocolsOn, spaces: Spaces) => async (): Promise<Either<string, Part>> => {
-    const { options } = on
+  (config: Config, dhcp6: Dhcp6, on: PartOn) => async (): Promise<Either<string, Part>> => {
+    const { options, spaces, share } = on
     const { ledger, replica, counters, store } = on.core
     const { now, log } = options
     const sources = { interfaces: listInterfaces(), now: now(), randomOctets: randomBytes }
@@ -189,7 +210,7 @@ const open6 =
       log,
       queueMax,
       packetAgeMsMax,
-      answers: config.ledger.loadBalancing ? (packet) => answers6(shareOf(on), packet) : () => true,
+      answers: config.ledger.loadBalancing ? (packet) => answers6(share(), packet) : () => true,
     })
     const gate = makeGate()
     const receive: Receive6 = (bytes, arrival, send) => {

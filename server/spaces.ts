@@ -59,7 +59,7 @@ export class Spaces {
   readonly #replica: Replica
   readonly #now: () => Instant
   readonly #random: () => number
-  readonly #lane: Lane | undefined
+  readonly #lane: () => Lane | undefined
 
   constructor(
     replica: Replica,
@@ -67,7 +67,7 @@ export class Spaces {
     random: () => number,
     dhcp4: Dhcp4 | undefined,
     dhcp6: Dhcp6 | undefined,
-    lane?: Lane,
+    lane: () => Lane | undefined = () => undefined,
   ) {
     this.#replica = replica
     this.#now = now
@@ -152,7 +152,7 @@ export class Spaces {
     const found = findFree(
       spaces.map((space) => space.occupancy),
       this.#start(choice, Math.min(size, Number.MAX_SAFE_INTEGER)),
-      this.#lane,
+      this.#lane(),
     )
     if (found === undefined) return undefined
     const space = spaces[found.space] as Space

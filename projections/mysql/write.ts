@@ -37,8 +37,7 @@ export const applyBatch = async (statements: Statements, suffix: string, batch: 
       await writeSpans(statements, suffix, spans)
       // Last, because these few rows are those of all projectors: on a Galera cluster, whoever else changes one of them
       // between this and the commit makes one of the two begin anew.
-      if (statistics.length > 0) await statements.rows(statistics.join(';\n'))
-      await statements.lastRows(END)
+      await statements.lastRows([...statistics, END].join(';\n'))
       return { _tag: 'Applied' }
     }
     await statements.lastRows(UNDO)

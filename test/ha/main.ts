@@ -24,7 +24,7 @@ if (missing !== undefined) {
 const scenarios = (kind === 'galera' ? galeraScenarios : postgresScenarios).filter(
   ({ name }) => wanted.length === 0 || wanted.some((word) => name.includes(word)),
 )
-const stage = await openStage(kind, quick ? SUSPECT_2S : undefined)
+const stage = await openStage(kind, quick ? SUSPECT_2S : {})
 const rows: Row[] = []
 try {
   for (const scenario of scenarios) {

@@ -8,7 +8,7 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startGalera } from '../support/mariadb.ts'
-import type { TestGalera, TestMariadb } from '../support/mariadb.ts'
+import type { GaleraOptions, TestGalera, TestMariadb } from '../support/mariadb.ts'
 import { connect, Lab } from '../support/namespaces.ts'
 import type { Namespace, Port } from '../support/namespaces.ts'
 import { startPostgres } from '../support/postgres.ts'
@@ -68,31 +68,31 @@ export const SMALL_LEASE_SEC = 4
 export const WIDE_LEASE_SEC = 3_600
 
 /** Has Galera suspect a silent node after 2 s instead of 5. */
-export const SUSPECT_2S = 'evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT2S'
+export const SUSPECT_2S: GaleraSettings = { provider: 'evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT2S' }
 
 const SERVERS_MAX = 4
 const PORTS = { port4: 67, port6: 547 } as const
 
-/** Opens a stage on a Galera cluster of three nodes, with more `wsrep_provider_options` for them, or on one PostgreSQL. */
-export const openStage = async (kind: 'galera' | 'postgres', provider?: string): Promise<Stage> => {
+/** What the nodes of a Galera cluster are told beside their defaults: `wsrep_provider_options`, and server settings. */
+export type GaleraSettings = Pick<GaleraOptions, 'provider' | 'settings'>
+
+/** Opens a stage on a Galera cluster of three nodes, or on one PostgreSQL. */
+export const openStage = async (kind: 'galera' | 'postgres', own: GaleraSettings = {}): Promise<Stage> => {
   const lab = await Lab.open()
   try {
-    return await build(lab, kind, provider)
+    return await build(lab, kind, own)
   } catch (error) {
     await lab.close()
     throw error
   }
 }
 
-const build = async (lab: Lab, kind: 'galera' | 'postgres', provider: string | undefined): Promise<Stage> => {
+const build = async (lab: Lab, kind: 'galera' | 'postgres', own: GaleraSettings): Promise<Stage> => {
   const relay = await lab.namespace('relay')
   const namespaces: Namespace[] = []
   for (let index = 0; index < SERVERS_MAX; index++) namespaces.push(await lab.namespace(`server${index + 1}`))
   const guests = [portOf(relay, 200), ...namespaces.map((namespace, index) => portOf(namespace, 101 + index))]
-  const galera =
-    kind === 'galera'
-      ? await startGalera(3, { lab, guests, ...(provider === undefined ? {} : { provider }) })
-      : undefined
+  const galera = kind === 'galera' ? await startGalera(3, { lab, guests, ...own }) : undefined
   const postgres = kind === 'postgres' ? await startPostgres() : undefined
   if (galera !== undefined) lab.defer('stop Galera', () => galera.stop())
   if (postgres !== undefined) lab.defer('stop PostgreSQL', () => postgres.stop())

@@ -2,10 +2,14 @@
  * Leases granted a second, and SQL statements for each, by one server and by several on one Galera cluster: 64 clients of
  * each family begin at one moment, wave after wave, and a relay sends every message to all servers.
  *
- * `node test/ha/throughput.ts [clients of each family] [words of the names]` prints a table. Needs root, MariaDB and galera-4.
+ * `npm run ha:throughput -- [--clients N] [--only WORDS] [--rounds N]` prints a table: N clients of each family in each round,
+ * the servers whose line has the words, medians of the rounds. They take turns, because the machine may be quicker at one
+ * time than at another. Needs root, MariaDB and galera-4.
  */
+import { parseArgs } from 'node:util'
 import { commandOf, secondsOf } from '../bench/cpu.ts'
 import { table } from '../bench/report.ts'
+import { median } from '../bench/search.ts'
 import { galeraMissing } from '../support/mariadb.ts'
 import { labMissing } from '../support/namespaces.ts'
 import { descendants } from '../support/process.ts'
@@ -14,8 +18,11 @@ import type { Stage, Topology } from './stage.ts'
 
 const TOGETHER = 64
 /** Clients of each family that are served before the clock runs: a program that has just started is still being compiled. */
-const WARM_UP = 80 * TOGETHER
+const WARM_UP = 200 * TOGETHER
 const NODES = [0, 1, 2]
+
+/** The nodes hold all data in memory: with less, what is measured is how soon they write pages out and read them again. */
+const ROOMY = { settings: { 'innodb-buffer-pool-size': '2G' } }
 
 const SHARED = { 'load-balancing': true }
 
@@ -81,39 +88,53 @@ const measure = async (stage: Stage, name: string, clients: number): Promise<Lin
   return { name, granted, failed, perSecond: granted / seconds, perLease: executed / granted, cpuMs }
 }
 
-const [clients = '12800', words = ''] = process.argv.slice(2)
+const { values } = parseArgs({
+  options: {
+    clients: { type: 'string', default: '6400' },
+    only: { type: 'string', default: '' },
+    rounds: { type: 'string', default: '3' },
+  },
+})
 const missing = labMissing() ?? galeraMissing()
 if (missing !== undefined) {
   console.error(missing)
   process.exit(2)
 }
-const stage = await openStage('galera')
+const stage = await openStage('galera', ROOMY)
 const lines: Line[] = []
 try {
-  for (const [name, topology, own] of TOPOLOGIES.filter(([each]) => each.includes(words))) {
-    await stage.serve(topology, own)
-    lines.push(await measure(stage, name, Number(clients)))
-    console.error(lines.at(-1))
+  for (let round = 1; round <= Number(values.rounds); round++) {
+    for (const [name, topology, own] of TOPOLOGIES.filter(([each]) => each.includes(values.only))) {
+      await stage.serve(topology, own)
+      lines.push(await measure(stage, name, Number(values.clients)))
+      console.error(lines.at(-1))
+    }
   }
 } finally {
   await stage.close()
 }
-const [alone] = lines
 const headings = [
   'servers',
   'leases granted',
   'failed claims',
   'leases a second',
+  'spread',
   'of one server’s',
   'SQL statements a lease',
 ]
-const rows = lines.map(({ name, granted, failed, perSecond, perLease, cpuMs }) => [
+const ofAll = (name: string, value: (line: Line) => number): ReadonlyArray<number> =>
+  lines.filter((line) => line.name === name).map(value)
+const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((one, other) => one + other, 0)
+const rates = (name: string): ReadonlyArray<number> => ofAll(name, ({ perSecond }) => perSecond)
+const [alone] = lines
+const rows = [...new Set(lines.map(({ name }) => name))].map((name) => [
   name,
-  String(granted),
-  String(failed),
-  perSecond.toFixed(0),
-  (perSecond / (alone?.perSecond ?? NaN)).toFixed(2),
-  perLease.toFixed(2),
-  ...spenders.map((spender) => cpuMs[spender].toFixed(2)),
+  String(sum(ofAll(name, ({ granted }) => granted))),
+  String(sum(ofAll(name, ({ failed }) => failed))),
+  median(rates(name)).toFixed(0),
+  `${Math.min(...rates(name)).toFixed(0)}–${Math.max(...rates(name)).toFixed(0)}`,
+  (median(rates(name)) / median(rates(alone?.name ?? ''))).toFixed(2),
+  median(ofAll(name, ({ perLease }) => perLease)).toFixed(2),
+  ...spenders.map((spender) => median(ofAll(name, ({ cpuMs }) => cpuMs[spender])).toFixed(2)),
 ])
 console.log(table([[...headings, ...spenders.map((spender) => `CPU ms a lease, ${spender}`)], ...rows]))

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { findFree, startingPlace } from '../../domain/allocation.ts'
+import { findFree, laneWithin, startingPlace } from '../../domain/allocation.ts'
 import { Occupancy } from '../../domain/occupancy.ts'
 
 describe('Occupancy', () => {
@@ -124,5 +124,15 @@ describe('allocation', () => {
     expect(lanes).toEqual([5_000, 5_001, 5_002, 5_003])
     for (let place = 0; place < 10_000; place++) if (place !== 77) pool.add(place)
     for (const own of [0, 1, 2, 3]) expect(findFree([pool], 5_000, { own, count: 4 })?.place).toBe(77)
+  })
+
+  it('of workers of several servers are all different', () => {
+    const lanes = [0, 1, 2].flatMap((own) =>
+      [0, 1].map((worker) => laneWithin({ own, count: 3 }, { own: worker, count: 2 })),
+    )
+    expect(lanes).toEqual([0, 1, 2, 3, 4, 5].map((own) => ({ own, count: 6 })))
+    expect(laneWithin({ own: 1, count: 3 }, undefined)).toEqual({ own: 1, count: 3 })
+    expect(laneWithin(undefined, { own: 1, count: 2 })).toEqual({ own: 1, count: 2 })
+    expect(laneWithin(undefined, undefined)).toBeUndefined()
   })
 })

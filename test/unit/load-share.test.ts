@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { hashBucket, inShare, WAITED_SEC } from '../../server/load-share.ts'
+import { hashBucket, inShare, laneIn, WAITED_SEC } from '../../server/load-share.ts'
 
 const key = fc.uint8Array({ minLength: 1, maxLength: 32 })
 
@@ -46,5 +46,12 @@ describe('load sharing', () => {
 
   it('has a server that does not see itself answer everybody rather than nobody', () => {
     expect(inShare({ own: 'a', alive: ['b', 'c'] }, Uint8Array.of(1, 2, 3), 0)).toBe(true)
+  })
+
+  it('has each living server lead its clients to other addresses than the others lead theirs to', () => {
+    const alive = ['a', 'b', 'c']
+    expect(alive.map((own) => laneIn({ own, alive }))).toEqual([0, 1, 2].map((own) => ({ own, count: 3 })))
+    expect(laneIn({ own: 'a', alive: ['a'] })).toBeUndefined()
+    expect(laneIn({ own: 'a', alive: ['b', 'c'] })).toBeUndefined()
   })
 })
