@@ -5,6 +5,7 @@ import type { Either } from 'fp-ts/lib/Either.js'
 import { laneWithin } from '../domain/allocation.ts'
 import type { Lane } from '../domain/allocation.ts'
 import type { Resource } from '../domain/stream.ts'
+import type { Timer } from '../projections/timer.ts'
 import type { Cluster } from './cluster.ts'
 import type { Config, Dhcp4, Dhcp6 } from './config/model.ts'
 import type { Core } from './core.ts'
@@ -29,6 +30,7 @@ import { listInterfaces } from './net/interfaces.ts'
 import type { SocketMaker } from './net/socket-maker.ts'
 import { isFirstWorker, serverOf } from './worker.ts'
 import { Spaces } from './spaces.ts'
+import { Turns } from './turns.ts'
 
 /** The servers that are listening. */
 export interface Protocols {
@@ -45,6 +47,7 @@ export interface ProtocolOptions {
   readonly clientPort6: number
   readonly log: Logger
   readonly now: () => number
+  readonly timer: Timer
   readonly random: () => number
   readonly sockets: SocketMaker
   /** Which of the workers of a server this process is; undefined where it is the only one. */
@@ -142,91 +145,98 @@ const shareOn = ({ cluster, store }: Core): (() => Share) => {
   }
 }
 
-const open4 =
-  (config: Config, dhcp4: Dhcp4, on: PartOn) => async (): Promise<Either<string, Part>> => {
-    const { options, spaces, share } = on
-    const { ledger, replica, counters } = on.core
-    const { now, log } = options
-    const ports = { server: options.serverPort4, client: options.clientPort4 }
-    let addresses: Listening4['addresses'] = new Set()
-    const service = new Service4({
-      config: dhcp4,
-      ledger,
-      replica,
-      spaces,
-      now,
-      log,
-      isOwnAddress: (address) => addresses.has(address),
-      makeRoom: makeRoom(on),
-      catchUp: () => on.core.follower.catchUp(),
-    })
-    const { queueMax, packetAgeMsMax } = config.ledger.limits
-    const handler = new Handler4({
-      config: dhcp4,
-      service,
-      ports,
-      now,
-      counters,
-      log,
-      queueMax,
-      packetAgeMsMax,
-      answers: config.ledger.loadBalancing ? (packet) => answers4(share(), packet) : () => true,
-    })
-    const gate = makeGate()
-    const receive: Receive4 = (bytes, arrival, send) => {
-      if (gate.open) handler.handle(bytes, arrival, send)
-    }
-    const opened = await listen4({ interfaces: dhcp4.interfaces, ports, now, log, receive, sockets: options.sockets })
-    if (E.isLeft(opened)) return E.left(opened.left.message)
-    addresses = opened.right.addresses
-    return E.right({
-      where: opened.right.where.map((place) => `DHCPv4 on ${place}`),
-      close: async () => {
-        gate.open = false
-        await settled(() => handler.waiting === 0)
-        await opened.right.close()
-      },
-    })
-  }
+/** Servers that share the load by client have nobody to stand back for. */
+const aloneIn = (share: () => Share) => (): Share => ({ own: share().own, alive: [] })
 
-const open6 =
-  (config: Config, dhcp6: Dhcp6, on: PartOn) => async (): Promise<Either<string, Part>> => {
-    const { options, spaces, share } = on
-    const { ledger, replica, counters, store } = on.core
-    const { now, log } = options
-    const sources = { interfaces: listInterfaces(), now: now(), randomOctets: randomBytes }
-    const serverDuid = await serverDuidOf(dhcp6.serverId, store, sources)
-    if (E.isLeft(serverDuid)) return serverDuid
-    const ports = { server: options.serverPort6, client: options.clientPort6 }
-    const service = new Service6({ config: dhcp6, ledger, replica, spaces, now, log, makeRoom: makeRoom(on) })
-    const { queueMax, packetAgeMsMax } = config.ledger.limits
-    const handler = new Handler6({
-      config: dhcp6,
-      service,
-      serverDuid: serverDuid.right,
-      ports,
-      now,
-      counters,
-      log,
-      queueMax,
-      packetAgeMsMax,
-      answers: config.ledger.loadBalancing ? (packet) => answers6(share(), packet) : () => true,
-    })
-    const gate = makeGate()
-    const receive: Receive6 = (bytes, arrival, send) => {
-      if (gate.open) handler.handle(bytes, arrival, send)
-    }
-    const opened = await listen6({ interfaces: dhcp6.interfaces, ports, now, log, receive, sockets: options.sockets })
-    if (E.isLeft(opened)) return E.left(opened.left.message)
-    return E.right({
-      where: opened.right.where.map((place) => `DHCPv6 on ${place}`),
-      close: async () => {
-        gate.open = false
-        await settled(() => handler.waiting === 0)
-        await opened.right.close()
-      },
-    })
+const open4 = (config: Config, dhcp4: Dhcp4, on: PartOn) => async (): Promise<Either<string, Part>> => {
+  const { options, spaces, share } = on
+  const { ledger, replica, counters } = on.core
+  const { now, log, timer } = options
+  const ports = { server: options.serverPort4, client: options.clientPort4 }
+  let addresses: Listening4['addresses'] = new Set()
+  const service = new Service4({
+    config: dhcp4,
+    ledger,
+    replica,
+    spaces,
+    now,
+    log,
+    isOwnAddress: (address) => addresses.has(address),
+    makeRoom: makeRoom(on),
+    catchUp: () => on.core.follower.catchUp(),
+  })
+  const { queueMax, packetAgeMsMax } = config.ledger.limits
+  const turns = new Turns({ share: config.ledger.loadBalancing ? aloneIn(share) : share, now, timer })
+  const handler = new Handler4({
+    config: dhcp4,
+    service,
+    ports,
+    now,
+    counters,
+    log,
+    queueMax,
+    packetAgeMsMax,
+    answers: config.ledger.loadBalancing ? (packet) => answers4(share(), packet) : () => true,
+    turns,
+  })
+  const gate = makeGate()
+  const receive: Receive4 = (bytes, arrival, send) => {
+    if (gate.open) handler.handle(bytes, arrival, send)
   }
+  const opened = await listen4({ interfaces: dhcp4.interfaces, ports, now, log, receive, sockets: options.sockets })
+  if (E.isLeft(opened)) return E.left(opened.left.message)
+  addresses = opened.right.addresses
+  return E.right({
+    where: opened.right.where.map((place) => `DHCPv4 on ${place}`),
+    close: async () => {
+      gate.open = false
+      turns.stop()
+      await settled(() => handler.waiting === 0)
+      await opened.right.close()
+    },
+  })
+}
+
+const open6 = (config: Config, dhcp6: Dhcp6, on: PartOn) => async (): Promise<Either<string, Part>> => {
+  const { options, spaces, share } = on
+  const { ledger, replica, counters, store } = on.core
+  const { now, log, timer } = options
+  const sources = { interfaces: listInterfaces(), now: now(), randomOctets: randomBytes }
+  const serverDuid = await serverDuidOf(dhcp6.serverId, store, sources)
+  if (E.isLeft(serverDuid)) return serverDuid
+  const ports = { server: options.serverPort6, client: options.clientPort6 }
+  const service = new Service6({ config: dhcp6, ledger, replica, spaces, now, log, makeRoom: makeRoom(on) })
+  const { queueMax, packetAgeMsMax } = config.ledger.limits
+  const turns = new Turns({ share: config.ledger.loadBalancing ? aloneIn(share) : share, now, timer })
+  const handler = new Handler6({
+    config: dhcp6,
+    service,
+    serverDuid: serverDuid.right,
+    ports,
+    now,
+    counters,
+    log,
+    queueMax,
+    packetAgeMsMax,
+    answers: config.ledger.loadBalancing ? (packet) => answers6(share(), packet) : () => true,
+    turns,
+  })
+  const gate = makeGate()
+  const receive: Receive6 = (bytes, arrival, send) => {
+    if (gate.open) handler.handle(bytes, arrival, send)
+  }
+  const opened = await listen6({ interfaces: dhcp6.interfaces, ports, now, log, receive, sockets: options.sockets })
+  if (E.isLeft(opened)) return E.left(opened.left.message)
+  return E.right({
+    where: opened.right.where.map((place) => `DHCPv6 on ${place}`),
+    close: async () => {
+      gate.open = false
+      turns.stop()
+      await settled(() => handler.waiting === 0)
+      await opened.right.close()
+    },
+  })
+}
 
 /** Closed when the server ends, so that its last exchanges are not joined by new ones. */
 const makeGate = (): { open: boolean } => ({ open: true })

@@ -69,6 +69,7 @@ export type Drop4 =
   | 'classDrop'
   | 'notForUs'
   | 'anotherServersShare'
+  | 'choseAnother'
   | 'badRequest'
   | 'noRecord'
   | 'noFreeAddress'

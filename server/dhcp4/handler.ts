@@ -8,11 +8,13 @@ import { admits } from '../classes.ts'
 import type { Dhcp4 } from '../config/model.ts'
 import { counterNames, Exchanges } from '../exchanges.ts'
 import type { ExchangeOptions } from '../exchanges.ts'
+import { PATIENCE_SEC } from '../turns.ts'
+import type { Turns } from '../turns.ts'
 import { classify4, indexClientReservations4 } from './classify.ts'
 import type { ReservationIndex4 } from './classify.ts'
 import { readClient4 } from './client.ts'
 import type { Arrival4, Drop4, Exchange4, Reply4, Verdict4 } from './exchange.ts'
-import { messageType } from './option-access.ts'
+import { messageType, serverIdentifier } from './option-access.ts'
 import { BOOT_OP, MESSAGE_TYPE, OPTION4 } from './option-codes.ts'
 import { decodeRelayAgent, serverIdOverride } from './option-relay.ts'
 import type { RelayAgent } from './option-relay.ts'
@@ -21,6 +23,7 @@ import type { Packet4 } from './packet.ts'
 import { destination4, encodeReply4 } from './reply.ts'
 import type { Destination4, Ports4 } from './reply.ts'
 import type { Service4 } from './service.ts'
+import { sharedBy4 } from './share.ts'
 import { indexSubnets4 } from './subnets.ts'
 import type { SubnetIndex4 } from './subnets.ts'
 
@@ -34,6 +37,8 @@ export interface Handler4Options extends ExchangeOptions {
   readonly ports: Ports4
   /** Whether this server answers the client at all, when servers share the load. */
   readonly answers: (packet: Packet4) => boolean
+  /** Who offers first, when servers hear the same clients. */
+  readonly turns: Turns
 }
 
 /** Handles DHCPv4 datagrams under one configuration. */
@@ -66,7 +71,26 @@ export class Handler4 {
       counters.add(`dhcp4.malformed.${decoded.left._tag}`)
       return
     }
-    this.#exchanges.guard(() => this.#process(decoded.right, arrival, send))
+    this.#exchanges.guard(() => this.#take(decoded.right, arrival, send))
+  }
+
+  #take(packet: Packet4, arrival: Arrival4, send: Send4): void {
+    const { turns } = this.#options
+    const type = messageType(packet)
+    if (type === MESSAGE_TYPE.discover && packet.secs < PATIENCE_SEC) {
+      const later = (): void => this.#exchanges.guard(() => this.#process(packet, arrival, send))
+      if (
+        turns.standsBack(
+          sharedBy4(packet),
+          packet.giaddr === 0 ? (arrival.interfaceName ?? '') : String(packet.giaddr),
+          later,
+        )
+      )
+        return
+    } else if (type === MESSAGE_TYPE.request && serverIdentifier(packet) !== undefined) {
+      if (turns.chosen(sharedBy4(packet))) this.#exchanges.drop('choseAnother')
+    }
+    this.#process(packet, arrival, send)
   }
 
   #process(packet: Packet4, arrival: Arrival4, send: Send4): void {

@@ -14,5 +14,8 @@ export const answers4 = (share: Share, packet: Packet4): boolean => {
   const type = messageType(packet)
   const reboots = type === MESSAGE_TYPE.request && packet.ciaddr === 0 && serverIdentifier(packet) === undefined
   if (type !== MESSAGE_TYPE.discover && !reboots) return true
-  return inShare(share, clientIdentifier(packet) ?? packet.chaddr, packet.secs)
+  return inShare(share, sharedBy4(packet), packet.secs)
 }
+
+/** What servers share DHCPv4 clients by (RFC 3074 §5.2). */
+export const sharedBy4 = (packet: Packet4): Uint8Array => clientIdentifier(packet) ?? packet.chaddr

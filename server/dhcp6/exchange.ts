@@ -69,6 +69,7 @@ export type Drop6 =
   | 'noSubnet'
   | 'classDrop'
   | 'anotherServersShare'
+  | 'choseAnother'
   | 'nothingToConfirm'
   | 'overloaded'
   | 'storeUnavailable'

@@ -6,11 +6,13 @@ import * as E from 'fp-ts/lib/Either.js'
 import type { Dhcp6 } from '../config/model.ts'
 import { counterNames, Exchanges } from '../exchanges.ts'
 import type { ExchangeOptions } from '../exchanges.ts'
+import { PATIENCE_SEC } from '../turns.ts'
+import type { Turns } from '../turns.ts'
 import { classify6, indexClientReservations6 } from './classify.ts'
 import type { ReservationIndex6 } from './classify.ts'
 import { readClient6 } from './client.ts'
 import type { Arrival6, Drop6, Exchange6, Reply6, Verdict6 } from './exchange.ts'
-import { iaNasOf, iaPdsOf, serverDuid } from './option-access.ts'
+import { clientDuid, iaNasOf, iaPdsOf, serverDuid } from './option-access.ts'
 import { MESSAGE6 } from './option-codes.ts'
 import { validate6 } from './packet-validate.ts'
 import { decodePacket6 } from './packet.ts'
@@ -18,6 +20,7 @@ import type { Packet6 } from './packet.ts'
 import { destination6, encodeReply6 } from './reply.ts'
 import type { Destination6, Ports6 } from './reply.ts'
 import type { Service6 } from './service.ts'
+import { waitedSec6 } from './share.ts'
 import { indexSubnets6 } from './subnets.ts'
 import type { SubnetIndex6 } from './subnets.ts'
 
@@ -32,6 +35,8 @@ export interface Handler6Options extends ExchangeOptions {
   readonly ports: Ports6
   /** Whether this server answers the client at all, when servers share the load. */
   readonly answers: (packet: Packet6) => boolean
+  /** Who offers first, when servers hear the same clients. */
+  readonly turns: Turns
 }
 
 /** Handles DHCPv6 datagrams under one configuration. */
@@ -61,7 +66,20 @@ export class Handler6 {
       counters.add(`dhcp6.malformed.${decoded.left._tag}`)
       return
     }
-    this.#exchanges.guard(() => this.#process(decoded.right, arrival, send))
+    this.#exchanges.guard(() => this.#take(decoded.right, arrival, send))
+  }
+
+  #take(packet: Packet6, arrival: Arrival6, send: Send6): void {
+    const { turns } = this.#options
+    const { messageType: type, options } = packet
+    const duid = clientDuid(options)
+    if (type === MESSAGE6.solicit && duid !== undefined && waitedSec6(packet) < PATIENCE_SEC) {
+      const later = (): void => this.#exchanges.guard(() => this.#process(packet, arrival, send))
+      if (turns.standsBack(duid, linkOf(packet, arrival), later)) return
+    } else if (type === MESSAGE6.request && duid !== undefined) {
+      if (turns.chosen(duid)) this.#exchanges.drop('choseAnother')
+    }
+    this.#process(packet, arrival, send)
   }
 
   #process(packet: Packet6, arrival: Arrival6, send: Send6): void {
@@ -110,6 +128,12 @@ export class Handler6 {
     const named = serverDuid(packet.options)
     return named === undefined || Buffer.compare(named, this.#options.serverDuid) === 0
   }
+}
+
+/** What tells links apart as far as a message shows: the address of the relay on it, or the interface. */
+const linkOf = ({ relays }: Packet6, { interfaceName }: Arrival6): string => {
+  const relay = relays.at(-1)
+  return relay === undefined ? (interfaceName ?? '') : Buffer.from(relay.linkAddress).toString('hex')
 }
 
 const RECEIVED = counterNames('dhcp6.received', MESSAGE6)

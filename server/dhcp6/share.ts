@@ -11,5 +11,8 @@ const SHARED: ReadonlySet<number> = new Set([MESSAGE6.solicit, MESSAGE6.confirm,
 export const answers6 = (share: Share, packet: Packet6): boolean => {
   const duid = clientDuid(packet.options)
   if (duid === undefined || !SHARED.has(packet.messageType)) return true
-  return inShare(share, duid, (elapsedTime(packet.options) ?? 0) / 100)
+  return inShare(share, duid, waitedSec6(packet))
 }
+
+/** Seconds since the client began the exchange, by its own account (RFC 8415 §21.9). */
+export const waitedSec6 = (packet: Packet6): number => (elapsedTime(packet.options) ?? 0) / 100

@@ -21,7 +21,7 @@ import { Service6 } from '../../server/dhcp6/service.ts'
 import { Spaces } from '../../server/spaces.ts'
 import { dhcp4Config, say4 } from '../support/dhcp4.ts'
 import { bytes6, dhcp6Config, say as say6, serverDuidOf } from '../support/dhcp6.ts'
-import { makeServer, silent } from '../support/servers.ts'
+import { makeServer, silent, turnsAlone } from '../support/servers.ts'
 import { median } from './search.ts'
 
 const BATCH = 100
@@ -57,6 +57,7 @@ const common = {
   queueMax: 10_000,
   packetAgeMsMax: 10_000,
   answers: () => true,
+  turns: turnsAlone,
 }
 
 const makeParts = (protocols: { readonly dhcp4?: Dhcp4; readonly dhcp6?: Dhcp6 }) => {

@@ -12,6 +12,7 @@ import { makeDuidLl } from '../../server/dhcp6/duid.ts'
 import { Handler6 } from '../../server/dhcp6/handler.ts'
 import { Service6 } from '../../server/dhcp6/service.ts'
 import { Spaces } from '../../server/spaces.ts'
+import { Turns } from '../../server/turns.ts'
 import { silent } from '../support/servers.ts'
 import { openSimulated } from './store.ts'
 import type { StoreWeather } from './store.ts'
@@ -101,10 +102,10 @@ export class SimulatedServer {
     if (!isAlive()) return
     // A service whose store is away at the start ends with an error; whoever runs it starts it again.
     if (E.isLeft(core)) return void world.after(500, () => isAlive() && this.start())
-    this.#serve(core.right, now)
+    this.#serve(core.right, now, isAlive)
   }
 
-  #serve(core: Core, now: () => number): void {
+  #serve(core: Core, now: () => number, isAlive: () => boolean): void {
     const { world, config } = this.#site
     const { ledger, replica, counters } = core
     const { dhcp4, dhcp6 } = config
@@ -116,12 +117,15 @@ export class SimulatedServer {
       return ledger.health === 'up'
     }
     const shared = { ledger, replica, spaces, now, log: silent, makeRoom }
+    const share = () => ({ own: this.name, alive: core.cluster.alive })
     const limits = { now, counters, log: silent, queueMax: 1000, packetAgeMsMax: 4000, answers: () => true }
+    const turnsOf = { share, now, timer: world.timer(isAlive) }
     const isOwnAddress = (address: number): boolean => address === this.address
     this.#handler4 = new Handler4({
       config: dhcp4,
       service: new Service4({ config: dhcp4, isOwnAddress, catchUp: () => core.follower.catchUp(), ...shared }),
       ports: { server: 67, client: 68 },
+      turns: new Turns(turnsOf),
       ...limits,
     })
     this.#handler6 = new Handler6({
@@ -129,6 +133,7 @@ export class SimulatedServer {
       service: new Service6({ config: dhcp6, ...shared }),
       serverDuid: makeDuidLl(1, Uint8Array.of(2, 0, 0, 0, 1, this.address & 255)),
       ports: { server: 547, client: 546 },
+      turns: new Turns(turnsOf),
       ...limits,
     })
     this.#core = core

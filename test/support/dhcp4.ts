@@ -15,7 +15,8 @@ import type { Packet4 } from '../../server/dhcp4/packet.ts'
 import type { Destination4 } from '../../server/dhcp4/reply.ts'
 import { Service4 } from '../../server/dhcp4/service.ts'
 import { Spaces } from '../../server/spaces.ts'
-import { configOf, decided, makeRoomOn, makeServer, makeTimedLedger, silent, typesOf } from './servers.ts'
+import type { Turns } from '../../server/turns.ts'
+import { configOf, decided, makeRoomOn, makeServer, makeTimedLedger, silent, turnsAlone, typesOf } from './servers.ts'
 import type { TestServer, TimedLedger } from './servers.ts'
 
 /** The value of a `Dhcp4` object in Kea's dialect. */
@@ -181,6 +182,7 @@ export interface Server4Settings {
   readonly queueMax?: number
   readonly packetAgeMsMax?: number
   readonly answers?: (packet: Packet4) => boolean
+  readonly turns?: Turns
 }
 
 /** Server number `i` with this configuration over a ledger that others may share. */
@@ -211,6 +213,7 @@ export const makeServer4 = (
     queueMax: 1000,
     packetAgeMsMax: 10_000,
     answers: () => true,
+    turns: turnsAlone,
     ...settings,
   })
   const arrivalOf = ({ from = '198.51.100.1', on }: Pick<Said4, 'from' | 'on'>) => ({

@@ -16,7 +16,8 @@ import type { Option6, Packet6, Relay6 } from '../../server/dhcp6/packet.ts'
 import type { Destination6 } from '../../server/dhcp6/reply.ts'
 import { Service6 } from '../../server/dhcp6/service.ts'
 import { Spaces } from '../../server/spaces.ts'
-import { configOf, decided, makeRoomOn, makeServer, makeTimedLedger, silent } from './servers.ts'
+import type { Turns } from '../../server/turns.ts'
+import { configOf, decided, makeRoomOn, makeServer, makeTimedLedger, silent, turnsAlone } from './servers.ts'
 import type { TestServer, TimedLedger } from './servers.ts'
 
 /** The value of a `Dhcp6` object in Kea's dialect. */
@@ -171,13 +172,19 @@ export interface TestServer6 extends TestServer {
 
 const ARRIVAL: Arrival6 = { sourceAddress: '::1', sourcePort: 40_000, interfaceName: undefined }
 
+/** What a test may ask of the server beside its configuration. */
+export interface Server6Settings {
+  readonly queueMax?: number
+  readonly turns?: Turns
+}
+
 /** Server number `i` with this configuration over a ledger that others may share. */
 export const makeServer6 = (
   config: Dhcp6,
   store: MemoryLedger,
   now: () => number,
   i = 1,
-  settings: { readonly queueMax?: number } = {},
+  settings: Server6Settings = {},
 ): TestServer6 => {
   // Offers wait until the test's own clock moves, so that a quick exchange is one event, as it is in service.
   const server = makeServer(openMemory(store, `server${i}`), now, { offerDelayMs: 250 })
@@ -198,6 +205,7 @@ export const makeServer6 = (
     queueMax: 1000,
     packetAgeMsMax: 10_000,
     answers: () => true,
+    turns: turnsAlone,
     ...settings,
   })
   const take = async (
@@ -237,9 +245,9 @@ export interface Given6 extends Pick<TimedLedger, 'store' | 'pass'> {
 }
 
 /** A server with this configuration; while `faults` has one, it is what the store does instead of answering. */
-export const given6 = (config: object, faults: Fault[] = []): Given6 => {
+export const given6 = (config: object, faults: Fault[] = [], settings: Server6Settings = {}): Given6 => {
   const { store, now, pass } = makeTimedLedger(faults)
-  const server = makeServer6(dhcp6Config(config), store, now)
+  const server = makeServer6(dhcp6Config(config), store, now, 1, settings)
   return {
     store,
     server,

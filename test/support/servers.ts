@@ -5,6 +5,7 @@ import type { Fault, MemoryLedger } from '../../adapters/memory/memory-store.ts'
 import { START } from '../../domain/event-store.ts'
 import type { EventStore, Recorded } from '../../domain/event-store.ts'
 import { realTimer } from '../../projections/timer.ts'
+import type { Timer } from '../../projections/timer.ts'
 import { formatErrors, resolveSources } from '../../server/config/load.ts'
 import type { Config } from '../../server/config/model.ts'
 import { sourceOf } from '../../server/config/source.ts'
@@ -13,6 +14,7 @@ import { Ledger } from '../../server/ledger.ts'
 import type { LedgerOptions } from '../../server/ledger.ts'
 import type { Logger } from '../../server/logger.ts'
 import { Replica } from '../../server/replica.ts'
+import { Turns } from '../../server/turns.ts'
 import { at, policy } from './lease-spec.ts'
 import { PATIENCE_MS } from './process.ts'
 
@@ -127,4 +129,27 @@ export const right = async <A>(task: () => Promise<E.Either<unknown, A>>): Promi
   const result = await task()
   if (E.isLeft(result)) throw new Error(`unexpected: ${JSON.stringify(result.left)}`)
   return result.right
+}
+
+/** Turns of a server that is alone: nobody stands back. */
+export const turnsAlone = new Turns({ share: () => ({ own: '', alive: [] }), now: () => 0, timer: realTimer })
+
+/** Turns of the second of two servers on a link. What it stands back from is answered when the test says so. */
+export const turnsOfSecond = (link: string): { readonly turns: Turns; readonly inVain: () => void } => {
+  let waiting: (() => void)[] = []
+  const after: Timer['after'] = (_, act) => {
+    waiting.push(act)
+    return () => void (waiting = waiting.filter((each) => each !== act))
+  }
+  const timer = { ...realTimer, after }
+  const alive = ['a', 'b']
+  const turnsOf = (own: string): Turns => new Turns({ share: () => ({ own, alive }), now: () => 0, timer })
+  const second = alive.find((own) => turnsOf(own).standsBack(Uint8Array.of(), link, () => undefined)) as string
+  waiting = []
+  const inVain = (): void => {
+    const acts = waiting
+    waiting = []
+    for (const act of acts) act()
+  }
+  return { turns: turnsOf(second), inVain }
 }

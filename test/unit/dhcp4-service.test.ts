@@ -3,6 +3,7 @@ import type { Fault } from '../../adapters/memory/memory-store.ts'
 import { acquire4, given4, typesOf4 } from '../support/dhcp4.ts'
 import type { Given4, Heard4, Said4 } from '../support/dhcp4.ts'
 import { at, T0 } from '../support/lease-spec.ts'
+import { turnsOfSecond } from '../support/servers.ts'
 
 const subnet = { id: 1, subnet: '198.51.100.0/24', pools: [{ pool: '198.51.100.10 - 198.51.100.99' }] }
 const base = {
@@ -555,5 +556,21 @@ describe('what is dropped', () => {
     expect(await a.ask({ type: 'discover', client: 1 })).toBeUndefined()
     expect(a.server.drops()).toEqual({ anotherServersShare: 1 })
     expect((await a.ask({ type: 'discover', client: 1, secs: 3 }))?.type).toBe('offer')
+  })
+
+  it('is what another server offers first, unless the client chooses nobody or has waited', async () => {
+    const { turns, inVain } = turnsOfSecond(String(0xc6336401))
+    const a = given4(base, [], { turns })
+    const heard = (client: number): number => a.server.push({ type: 'discover', client })
+    heard(1)
+    await a.ask({ type: 'request', client: 1, server: '198.51.100.77', wants: '198.51.100.20' })
+    expect(a.server.drops()).toEqual({ choseAnother: 1, notForUs: 1 })
+    inVain()
+    expect(a.server.counters.get('dhcp4.sent.offer')).toBe(0)
+    heard(2)
+    expect(a.server.counters.get('dhcp4.sent.offer')).toBe(0)
+    inVain()
+    expect(a.server.counters.get('dhcp4.sent.offer')).toBe(1)
+    expect((await a.ask({ type: 'discover', client: 3, secs: 1 }))?.type).toBe('offer')
   })
 })

@@ -3,8 +3,8 @@ import type { Fault } from '../../adapters/memory/memory-store.ts'
 import { hexText } from '../../domain/address.ts'
 import { iaNaOption, optionOf } from '../../server/dhcp6/option-access.ts'
 import { OPTION6 } from '../../server/dhcp6/option-codes.ts'
-import { acquire6 as acquire, bytes6, clientDuidOf, given6, leaseOf, serverDuidOf } from '../support/dhcp6.ts'
-import { typesOf } from '../support/servers.ts'
+import { acquire6 as acquire, bytes6, clientDuidOf, given6, leaseOf, say, serverDuidOf } from '../support/dhcp6.ts'
+import { turnsOfSecond, typesOf } from '../support/servers.ts'
 import type { Given6, Heard, Said } from '../support/dhcp6.ts'
 import { checkStream } from '../support/ledger-check.ts'
 import { at, policy, T0 } from '../support/lease-spec.ts'
@@ -132,6 +132,24 @@ describe('Solicit and Request', () => {
     expect(new Set(prefixes).size).toBe(2)
     for (const address of addresses) expect(address).toMatch(/^2001:db8:1::1/)
     for (const prefix of prefixes) expect(prefix).toMatch(/^2001:db8:8[0-9a-f:]+\/56$/)
+  })
+
+  it('that begin an exchange are answered first by another server, unless the client chooses nobody or has waited', async () => {
+    const { turns, inVain } = turnsOfSecond('20010db8000100000000000000000001')
+    const { server, ask } = given6(base, [], { turns })
+    const advertised = (): number => server.counters.get('dhcp6.sent.advertise')
+    const solicit = (client: number): Said => ({ type: 'solicit', client, na: { 1: [] } })
+    server.push(say(solicit(1)))
+    expect(await ask({ type: 'request', client: 1, to: serverDuidOf(9), na: { 1: [] } })).toBeUndefined()
+    expect(server.counters.get('dhcp6.drop.choseAnother')).toBe(1)
+    inVain()
+    expect(advertised()).toBe(0)
+    server.push(say(solicit(2)))
+    expect(advertised()).toBe(0)
+    inVain()
+    expect(advertised()).toBe(1)
+    const aSecond = { code: OPTION6.elapsedTime, data: Uint8Array.of(0, 100) }
+    expect((await ask({ ...solicit(3), more: [aSecond] }))?.type).toBe('advertise')
   })
 
   it('that name another server, or come from no known link, are not answered', async () => {

@@ -1,0 +1,126 @@
+/**
+ * Taking turns. Several servers hear the first message of a client (DISCOVER, Solicit), and the client takes one offer. On
+ * each link one of them, by a hash, offers at once. The others stand back for a moment, and offer only if the client has
+ * not asked for what it was offered by then. So N servers do not do everything N times, and what one of them grants goes
+ * to the store in batches that are not N times smaller.
+ *
+ * Nobody's silence rests on what somebody else is believed to do: who stood back in vain answers. Where that happens again
+ * and again, because a relay sends to this server alone, or the first one has died or has too much to do, it stands back
+ * no more for a while.
+ */
+import { hash32 } from '../domain/allocation.ts'
+import type { Instant } from '../domain/instant.ts'
+import type { Timer } from '../projections/timer.ts'
+import type { Share } from './load-share.ts'
+
+/** A client that has waited this long by its own account gets an answer from whoever hears it, at once. Seconds. */
+export const PATIENCE_SEC = 1
+
+/** How long the server that is next in turn stands back, and each one after it longer by as much. ms. */
+export const STAND_BACK_MS = 100
+
+/** Clients on one link that nobody else served, one after the other, after which it stands back there no more. */
+export const VAIN_MAX = 8
+
+/** For this long; then one more client shows whether it still is so. ms. */
+export const ALONE_MS = 10_000
+
+/** Clients that it stands back from at most; what is beyond is answered at once. */
+const HELD_MAX = 4_096
+
+/** Links of which it is known whether others serve there; beyond that all are forgotten. */
+const LINKS_MAX = 4_096
+
+interface Held {
+  readonly link: string
+  readonly cancel: () => void
+}
+
+/** How it went on a link. */
+interface LinkSeen {
+  vain: number
+  aloneUntil: Instant
+}
+
+/** What turns are made of. */
+export interface TurnsOptions {
+  /** The servers that may hear the same clients. */
+  readonly share: () => Share
+  readonly now: () => Instant
+  readonly timer: Timer
+}
+
+/**
+ * The turns of one server for one protocol. `client` is a client's identifier, hardware address or DUID; `link` is whatever
+ * tells links apart, the same on every server.
+ */
+export class Turns {
+  readonly #options: TurnsOptions
+  readonly #held = new Map<string, Held>()
+  readonly #links = new Map<string, LinkSeen>()
+
+  constructor(options: TurnsOptions) {
+    this.#options = options
+  }
+
+  /** Whether this server stands back from a client's first message; then `act` comes later, unless the client chooses. */
+  standsBack(client: Uint8Array, link: string, act: () => void): boolean {
+    const behind = this.#behind(link)
+    if (behind === 0 || this.#held.size >= HELD_MAX) return false
+    const key = keyOf(client)
+    if (this.#held.has(key)) return true // it comes twice at once, by two relays
+    if (this.#options.now() < this.#seenOn(link).aloneUntil) return false
+    const inVain = (): void => {
+      this.#held.delete(key)
+      this.#stoodBackInVain(link)
+      act()
+    }
+    this.#held.set(key, { link, cancel: this.#options.timer.after(behind * STAND_BACK_MS, inVain) })
+    return true
+  }
+
+  /** The client has asked a server for what that offered. Whether this server had stood back from it. */
+  chosen(client: Uint8Array): boolean {
+    if (this.#held.size === 0) return false
+    const key = keyOf(client)
+    const held = this.#held.get(key)
+    if (held === undefined) return false
+    held.cancel()
+    this.#held.delete(key)
+    this.#seenOn(held.link).vain = 0
+    return true
+  }
+
+  /** Answers nobody any more from whom this server has stood back. */
+  stop(): void {
+    for (const { cancel } of this.#held.values()) cancel()
+    this.#held.clear()
+  }
+
+  /** How many servers the link's hash puts before this one; 0 also where this one is not known to be alive. */
+  #behind(link: string): number {
+    const { own, alive } = this.#options.share()
+    const index = alive.indexOf(own)
+    if (alive.length < 2 || index < 0) return 0
+    return (index - (hash32(link, 0) % alive.length) + alive.length) % alive.length
+  }
+
+  #stoodBackInVain(link: string): void {
+    const seen = this.#seenOn(link)
+    if (++seen.vain < VAIN_MAX) return
+    seen.vain = VAIN_MAX - 1
+    seen.aloneUntil = this.#options.now() + ALONE_MS
+  }
+
+  #seenOn(link: string): LinkSeen {
+    const known = this.#links.get(link)
+    if (known !== undefined) return known
+    if (this.#links.size >= LINKS_MAX) this.#links.clear()
+    const seen = { vain: 0, aloneUntil: 0 }
+    this.#links.set(link, seen)
+    return seen
+  }
+}
+
+const keyOf = (client: Uint8Array): string =>
+  Buffer.from(client.buffer, client.byteOffset, client.byteLength).toString('latin1')

@@ -1,0 +1,125 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { Timer } from '../../projections/timer.ts'
+import { ALONE_MS, STAND_BACK_MS, Turns, VAIN_MAX } from '../../server/turns.ts'
+
+/** Time that passes when the test says so. */
+const makeClock = () => {
+  let now = 1_000
+  let waiting: { readonly at: number; readonly act: () => void }[] = []
+  const timer: Timer = {
+    after: (ms, act) => {
+      const entry = { at: now + ms, act }
+      waiting.push(entry)
+      return () => void (waiting = waiting.filter((each) => each !== entry))
+    },
+    soon: (act) => act(),
+  }
+  const pass = (ms: number): void => {
+    now += ms
+    const due = waiting.filter(({ at }) => at <= now)
+    waiting = waiting.filter(({ at }) => at > now)
+    for (const { act } of due) act()
+  }
+  return { now: () => now, timer, pass }
+}
+
+const ALIVE = ['a', 'b', 'c']
+const client = (n: number): Uint8Array => Uint8Array.of(1, 2, n >> 8, n & 255)
+
+/** The three servers on one clock, and a link on which `a` is first, so that `b` and `c` follow it. */
+const given = () => {
+  const clock = makeClock()
+  const turnsOf = (own: string, alive: ReadonlyArray<string> = ALIVE): Turns =>
+    new Turns({ share: () => ({ own, alive }), now: clock.now, timer: clock.timer })
+  const link = Array.from({ length: 100 }, (_, n) => `link ${n}`).find(
+    (each) => !turnsOf('a').standsBack(client(0), each, () => undefined),
+  ) as string
+  return { ...clock, turnsOf, link }
+}
+
+/** How long a server stands back from a client that chooses nobody; 0 when not at all. ms. */
+const waitOf = ({ now, pass }: ReturnType<typeof makeClock>, turns: Turns, link: string): number => {
+  const from = now()
+  let answeredAt = from
+  if (!turns.standsBack(client(1), link, () => (answeredAt = now()))) return 0
+  for (let step = 0; step < 10; step++) pass(STAND_BACK_MS)
+  return answeredAt - from
+}
+
+describe('turns', () => {
+  it('are of all servers on each link: one offers at once, each of the others later than the one before it', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.integer({ min: 1, max: 6 }), (link, count) => {
+        const { turnsOf, ...clock } = given()
+        const alive = Array.from({ length: count }, (_, n) => `server ${n}`)
+        const waits = alive.map((own) => waitOf(clock, turnsOf(own, alive), link))
+        expect(waits.toSorted((one, other) => one - other)).toEqual(alive.map((_, place) => place * STAND_BACK_MS))
+      }),
+    )
+  })
+
+  it('end for a client that has chosen another server, and for nobody else', () => {
+    const { turnsOf, link, pass } = given()
+    const turns = turnsOf('b')
+    const answered: number[] = []
+    for (const n of [1, 2]) expect(turns.standsBack(client(n), link, () => answered.push(n))).toBe(true)
+    expect(turns.chosen(client(1))).toBe(true)
+    expect(turns.chosen(client(1))).toBe(false)
+    expect(turns.chosen(client(3))).toBe(false)
+    pass(STAND_BACK_MS)
+    expect(answered).toEqual([2])
+    expect(turns.chosen(client(2))).toBe(false)
+  })
+
+  it('answer a client once that came by two relays at once', () => {
+    const { turnsOf, link, pass } = given()
+    const turns = turnsOf('b')
+    let answers = 0
+    for (let copy = 0; copy < 2; copy++) expect(turns.standsBack(client(1), link, () => answers++)).toBe(true)
+    pass(STAND_BACK_MS)
+    expect(answers).toBe(1)
+  })
+
+  it('are not waited for where nobody else answers, until that is tried again', () => {
+    const { turnsOf, link, pass } = given()
+    const turns = turnsOf('b')
+    const standsBack = (n: number, on = link): boolean => turns.standsBack(client(n), on, () => undefined)
+    const inVain = (n: number): void => {
+      expect(standsBack(n)).toBe(true)
+      pass(STAND_BACK_MS)
+    }
+    for (let n = 1; n < VAIN_MAX; n++) inVain(n)
+    expect(standsBack(100)).toBe(true)
+    expect(turns.chosen(client(100))).toBe(true) // so the count begins anew
+    for (let n = 1; n <= VAIN_MAX; n++) inVain(n)
+    expect(standsBack(101)).toBe(false)
+    const other = Array.from({ length: 100 }, (_, n) => `other ${n}`).find((on) => standsBack(102, on))
+    expect(other).toBeDefined()
+    pass(ALONE_MS)
+    inVain(103)
+    expect(standsBack(104)).toBe(false)
+    pass(ALONE_MS)
+    expect(standsBack(105)).toBe(true)
+    expect(turns.chosen(client(105))).toBe(true)
+    inVain(106)
+    expect(standsBack(107)).toBe(true)
+  })
+
+  it('are nobody’s where a server is alone or does not see itself', () => {
+    const { turnsOf, link } = given()
+    for (const alive of [[], ['b'], ['a', 'c']]) {
+      expect(turnsOf('b', alive).standsBack(client(1), link, () => undefined)).toBe(false)
+    }
+  })
+
+  it('end with the server', () => {
+    const { turnsOf, link, pass } = given()
+    const turns = turnsOf('b')
+    let answers = 0
+    turns.standsBack(client(1), link, () => answers++)
+    turns.stop()
+    pass(10 * STAND_BACK_MS)
+    expect(answers).toBe(0)
+  })
+})
