@@ -42,6 +42,14 @@ interface LinkSeen {
   aloneUntil: Instant
 }
 
+/** A link, as a message shows it. */
+export interface LinkName {
+  /** Address of the relay on it, as any text; empty where the message came directly. Every server must see the same. */
+  readonly relay: string
+  /** Interface that it came in by, if that is known: each server has names of its own. */
+  readonly interfaceName: string | undefined
+}
+
 /** What turns are made of. */
 export interface TurnsOptions {
   /** The servers that may hear the same clients. */
@@ -50,10 +58,7 @@ export interface TurnsOptions {
   readonly timer: Timer
 }
 
-/**
- * The turns of one server for one protocol. `client` is a client's identifier, hardware address or DUID; `link` is whatever
- * tells links apart, the same on every server.
- */
+/** The turns of one server for one protocol. `client` is a client's identifier, hardware address or DUID. */
 export class Turns {
   readonly #options: TurnsOptions
   readonly #held = new Map<string, Held>()
@@ -64,10 +69,11 @@ export class Turns {
   }
 
   /** Whether this server stands back from a client's first message; then `act` comes later, unless the client chooses. */
-  standsBack(client: Uint8Array, link: string, act: () => void): boolean {
-    const behind = this.#behind(link)
+  standsBack(client: Uint8Array, { relay, interfaceName = '' }: LinkName, act: () => void): boolean {
+    const behind = this.#behind(relay)
     if (behind === 0 || this.#held.size >= HELD_MAX) return false
     const key = keyOf(client)
+    const link = `${relay}%${interfaceName}`
     if (this.#held.has(key)) return true // it comes twice at once, by two relays
     if (this.#options.now() < this.#seenOn(link).aloneUntil) return false
     const inVain = (): void => {
@@ -97,12 +103,12 @@ export class Turns {
     this.#held.clear()
   }
 
-  /** How many servers the link's hash puts before this one; 0 also where this one is not known to be alive. */
-  #behind(link: string): number {
+  /** How many servers the hash puts before this one; 0 also where this one is not known to be alive. */
+  #behind(relay: string): number {
     const { own, alive } = this.#options.share()
     const index = alive.indexOf(own)
     if (alive.length < 2 || index < 0) return 0
-    return (index - (hash32(link, 0) % alive.length) + alive.length) % alive.length
+    return (index - (hash32(relay, 0) % alive.length) + alive.length) % alive.length
   }
 
   #stoodBackInVain(link: string): void {

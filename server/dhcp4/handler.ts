@@ -9,7 +9,7 @@ import type { Dhcp4 } from '../config/model.ts'
 import { counterNames, Exchanges } from '../exchanges.ts'
 import type { ExchangeOptions } from '../exchanges.ts'
 import { PATIENCE_SEC } from '../turns.ts'
-import type { Turns } from '../turns.ts'
+import type { LinkName, Turns } from '../turns.ts'
 import { classify4, indexClientReservations4 } from './classify.ts'
 import type { ReservationIndex4 } from './classify.ts'
 import { readClient4 } from './client.ts'
@@ -79,14 +79,7 @@ export class Handler4 {
     const type = messageType(packet)
     if (type === MESSAGE_TYPE.discover && packet.secs < PATIENCE_SEC) {
       const later = (): void => this.#exchanges.guard(() => this.#process(packet, arrival, send))
-      if (
-        turns.standsBack(
-          sharedBy4(packet),
-          packet.giaddr === 0 ? (arrival.interfaceName ?? '') : String(packet.giaddr),
-          later,
-        )
-      )
-        return
+      if (turns.standsBack(sharedBy4(packet), linkOf(packet, arrival), later)) return
     } else if (type === MESSAGE_TYPE.request && serverIdentifier(packet) !== undefined) {
       if (turns.chosen(sharedBy4(packet))) this.#exchanges.drop('choseAnother')
     }
@@ -139,6 +132,11 @@ export class Handler4 {
     return 'noSubnet'
   }
 }
+
+const linkOf = ({ giaddr }: Packet4, { interfaceName }: Arrival4): LinkName => ({
+  relay: giaddr === 0 ? '' : String(giaddr),
+  interfaceName,
+})
 
 const serverIdOf = (bytes: Uint8Array | undefined): number | undefined =>
   bytes?.length === 4 ? ip4FromBytes(bytes) : undefined

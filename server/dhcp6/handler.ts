@@ -7,7 +7,7 @@ import type { Dhcp6 } from '../config/model.ts'
 import { counterNames, Exchanges } from '../exchanges.ts'
 import type { ExchangeOptions } from '../exchanges.ts'
 import { PATIENCE_SEC } from '../turns.ts'
-import type { Turns } from '../turns.ts'
+import type { LinkName, Turns } from '../turns.ts'
 import { classify6, indexClientReservations6 } from './classify.ts'
 import type { ReservationIndex6 } from './classify.ts'
 import { readClient6 } from './client.ts'
@@ -130,10 +130,9 @@ export class Handler6 {
   }
 }
 
-/** What tells links apart as far as a message shows: the address of the relay on it, or the interface. */
-const linkOf = ({ relays }: Packet6, { interfaceName }: Arrival6): string => {
+const linkOf = ({ relays }: Packet6, { interfaceName }: Arrival6): LinkName => {
   const relay = relays.at(-1)
-  return relay === undefined ? (interfaceName ?? '') : Buffer.from(relay.linkAddress).toString('hex')
+  return { relay: relay === undefined ? '' : Buffer.from(relay.linkAddress).toString('hex'), interfaceName }
 }
 
 const RECEIVED = counterNames('dhcp6.received', MESSAGE6)

@@ -134,8 +134,8 @@ export const right = async <A>(task: () => Promise<E.Either<unknown, A>>): Promi
 /** Turns of a server that is alone: nobody stands back. */
 export const turnsAlone = new Turns({ share: () => ({ own: '', alive: [] }), now: () => 0, timer: realTimer })
 
-/** Turns of the second of two servers on a link. What it stands back from is answered when the test says so. */
-export const turnsOfSecond = (link: string): { readonly turns: Turns; readonly inVain: () => void } => {
+/** Turns of the second of two servers on the link of a relay. What it stands back from is answered when the test says so. */
+export const turnsOfSecond = (relay: string): { readonly turns: Turns; readonly inVain: () => void } => {
   let waiting: (() => void)[] = []
   const after: Timer['after'] = (_, act) => {
     waiting.push(act)
@@ -143,6 +143,7 @@ export const turnsOfSecond = (link: string): { readonly turns: Turns; readonly i
   }
   const timer = { ...realTimer, after }
   const alive = ['a', 'b']
+  const link = { relay, interfaceName: undefined }
   const turnsOf = (own: string): Turns => new Turns({ share: () => ({ own, alive }), now: () => 0, timer })
   const second = alive.find((own) => turnsOf(own).standsBack(Uint8Array.of(), link, () => undefined)) as string
   waiting = []

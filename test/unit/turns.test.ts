@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Timer } from '../../projections/timer.ts'
 import { ALONE_MS, STAND_BACK_MS, Turns, VAIN_MAX } from '../../server/turns.ts'
+import type { LinkName } from '../../server/turns.ts'
 
 /** Time that passes when the test says so. */
 const makeClock = () => {
@@ -25,6 +26,7 @@ const makeClock = () => {
 }
 
 const ALIVE = ['a', 'b', 'c']
+const linkOf = (relay: string, interfaceName?: string): LinkName => ({ relay, interfaceName })
 const client = (n: number): Uint8Array => Uint8Array.of(1, 2, n >> 8, n & 255)
 
 /** The three servers on one clock, and a link on which `a` is first, so that `b` and `c` follow it. */
@@ -32,14 +34,14 @@ const given = () => {
   const clock = makeClock()
   const turnsOf = (own: string, alive: ReadonlyArray<string> = ALIVE): Turns =>
     new Turns({ share: () => ({ own, alive }), now: clock.now, timer: clock.timer })
-  const link = Array.from({ length: 100 }, (_, n) => `link ${n}`).find(
+  const link = Array.from({ length: 100 }, (_, n) => linkOf(`link ${n}`)).find(
     (each) => !turnsOf('a').standsBack(client(0), each, () => undefined),
-  ) as string
+  ) as LinkName
   return { ...clock, turnsOf, link }
 }
 
 /** How long a server stands back from a client that chooses nobody; 0 when not at all. ms. */
-const waitOf = ({ now, pass }: ReturnType<typeof makeClock>, turns: Turns, link: string): number => {
+const waitOf = ({ now, pass }: ReturnType<typeof makeClock>, turns: Turns, link: LinkName): number => {
   const from = now()
   let answeredAt = from
   if (!turns.standsBack(client(1), link, () => (answeredAt = now()))) return 0
@@ -53,10 +55,26 @@ describe('turns', () => {
       fc.property(fc.string(), fc.integer({ min: 1, max: 6 }), (link, count) => {
         const { turnsOf, ...clock } = given()
         const alive = Array.from({ length: count }, (_, n) => `server ${n}`)
-        const waits = alive.map((own) => waitOf(clock, turnsOf(own, alive), link))
+        const waits = alive.map((own) => waitOf(clock, turnsOf(own, alive), linkOf(link)))
         expect(waits.toSorted((one, other) => one - other)).toEqual(alive.map((_, place) => place * STAND_BACK_MS))
       }),
     )
+  })
+
+  it('are the same whatever a server calls its interface, which tells the links apart that nobody else serves', () => {
+    const { turnsOf, link, pass } = given()
+    for (const name of ['eth0', 'ens3']) {
+      expect(turnsOf('a').standsBack(client(1), { ...link, interfaceName: name }, () => undefined)).toBe(false)
+    }
+    const turns = turnsOf('b')
+    const standsBack = (n: number, interfaceName: string): boolean =>
+      turns.standsBack(client(n), { ...link, interfaceName }, () => undefined)
+    for (let n = 1; n <= VAIN_MAX; n++) {
+      expect(standsBack(n, 'eth0')).toBe(true)
+      pass(STAND_BACK_MS)
+    }
+    expect(standsBack(100, 'eth0')).toBe(false)
+    expect(standsBack(101, 'eth1')).toBe(true)
   })
 
   it('end for a client that has chosen another server, and for nobody else', () => {
@@ -94,7 +112,7 @@ describe('turns', () => {
     expect(turns.chosen(client(100))).toBe(true) // so the count begins anew
     for (let n = 1; n <= VAIN_MAX; n++) inVain(n)
     expect(standsBack(101)).toBe(false)
-    const other = Array.from({ length: 100 }, (_, n) => `other ${n}`).find((on) => standsBack(102, on))
+    const other = Array.from({ length: 100 }, (_, n) => linkOf(`other ${n}`)).find((on) => standsBack(102, on))
     expect(other).toBeDefined()
     pass(ALONE_MS)
     inVain(103)
