@@ -75,6 +75,8 @@ export interface LedgerOptions {
   readonly offerDelayMs: number
   /** Pause between attempts to reach a store that is away. */
   readonly retryMs: number
+  /** Whether clients that this server leaves alone have another one to turn to. */
+  readonly hasPeers: () => boolean
   /** Reads what was appended by others since, before commands are taken again after an outage. */
   readonly catchUp: () => Promise<boolean>
   /** Told of every event that this server appended, in the order of its log. */
@@ -107,8 +109,8 @@ interface PendingOffer {
 const WAITING_PER_STREAM_MAX = 16
 
 /**
- * Nothing is offered while a batch waits for longer than this: a client that takes the offer of a server which has lost
- * its store is bound to that server and waits, while another one could have served it. ms.
+ * Where there are other servers, nothing is offered while a batch waits for longer than this: a client that takes the offer
+ * of a server which has lost its store is bound to that server and waits, while another one could have served it. ms.
  */
 const OFFER_PATIENCE_MS = 300
 
@@ -204,9 +206,9 @@ export class Ledger {
     return E.right(offered)
   }
 
-  /** Whether the store has been silent on a batch for so long that a claim of what is offered now may go unanswered. */
+  /** Whether the store has been silent on a batch for so long that clients had better take what another server offers. */
   #isStuck(at: Instant): boolean {
-    return this.#appending && at - this.#sentAt > OFFER_PATIENCE_MS
+    return this.#appending && at - this.#sentAt > OFFER_PATIENCE_MS && this.#options.hasPeers()
   }
 
   /** Lets go of offers whose time is over; those that were not written are not written any more. */

@@ -62,6 +62,7 @@ export const makeServer = (store: EventStore, now: () => number, more: Partial<L
     queueMax: 1000,
     offerDelayMs: 0,
     retryMs: 1,
+    hasPeers: () => true,
     catchUp: () => follower.catchUp(),
     onAppended: (events) => {
       appended.push(...events)

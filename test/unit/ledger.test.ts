@@ -56,21 +56,27 @@ describe('Ledger', () => {
     expect(server.ledger.counters.batches).toBe(1)
   })
 
-  it('offers nothing while the store is silent on a batch, and offers again when it has answered', async () => {
-    let time = T0
+  /** A server whose store keeps silent on a batch until `answer` is called, and a client whose claim waits for it. */
+  const openSilent = async (now: () => number, hasPeers: boolean) => {
     const memory = openMemory(makeMemoryLedger(clock), 'a')
     let answer = (): void => undefined
     const answered = new Promise<void>((resolve) => (answer = resolve))
-    const slow = {
+    const silentStore = {
       ...memory,
       append: (batch: Parameters<typeof memory.append>[0]) => async () => {
         await answered
         return memory.append(batch)()
       },
     }
-    const { ledger } = makeServer(slow, () => time)
+    const { ledger } = makeServer(silentStore, now, { hasPeers: () => hasPeers })
     const claimed = ledger.execute(stream, claim('ann'))
     await eventually(() => ledger.counters.batches === 1)
+    return { ledger, claimed, answer }
+  }
+
+  it('offers nothing while the store is silent on a batch and others could serve, and offers again when it has answered', async () => {
+    let time = T0
+    const { ledger, claimed, answer } = await openSilent(() => time, true)
     time = T0 + 300
     expect(ledger.offer(lease4Stream(1), offer('bob'), false)).toMatchObject(E.right({ status: 'offered' }))
     time = T0 + 301
@@ -78,6 +84,15 @@ describe('Ledger', () => {
     answer()
     expect(E.isRight(await claimed)).toBe(true)
     expect(ledger.offer(lease4Stream(2), offer('eve'), false)).toMatchObject(E.right({ status: 'offered' }))
+  })
+
+  it('goes on offering while the store is silent on a batch and nobody else could serve', async () => {
+    let time = T0
+    const { ledger, claimed, answer } = await openSilent(() => time, false)
+    time = T0 + 1_000
+    expect(ledger.offer(lease4Stream(1), offer('bob'), false)).toMatchObject(E.right({ status: 'offered' }))
+    answer()
+    expect(E.isRight(await claimed)).toBe(true)
   })
 
   it('lets one of two clients have an address when both ask one server at once', async () => {
