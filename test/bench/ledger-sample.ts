@@ -1,4 +1,6 @@
 /** Ledgers of any size for measurements: claims and renewals of as many clients, appended through a store. */
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import * as E from 'fp-ts/lib/Either.js'
 import type { ReadonlyNonEmptyArray } from 'fp-ts/lib/ReadonlyNonEmptyArray.js'
 import type { EventStore, Proposal } from '../../domain/event-store.ts'
@@ -93,4 +95,23 @@ export const appendSample = async (
     if (batch.length >= BATCH) await send()
   }
   await send()
+}
+
+/** Seconds until the leases of a file end: long after every run. */
+const FILE_VALID_SEC = 40_000
+
+/** Writes a lease file as Kea does, with one entry a lease, and gives its path. */
+export const writeLeaseFile = async (folder: string, leases: number): Promise<string> => {
+  const expire = Math.floor(Date.now() / 1000) + FILE_VALID_SEC
+  const lines = [
+    'address,hwaddr,client_id,valid_lifetime,expire,subnet_id,fqdn_fwd,fqdn_rev,hostname,state,user_context',
+  ]
+  for (let n = 0; n < leases; n++) {
+    const mac = hardwareOf(n).replace(/(..)(?=.)/g, '$1:')
+    lines.push(`100.${64 + (n >> 16)}.${(n >> 8) & 255}.${n & 255},${mac},,${FILE_VALID_SEC},${expire},1,0,0,,0,`)
+  }
+  await mkdir(folder, { recursive: true })
+  const file = join(folder, 'leases4.csv')
+  await writeFile(file, `${lines.join('\n')}\n`)
+  return file
 }

@@ -113,8 +113,8 @@ const sumOf = (runs: ReadonlyArray<Run>, value: (run: Run) => number): number =>
   runs.reduce((sum, run) => sum + value(run), 0)
 
 /** A run with the processor time that it cost, up to when the database and the lease tables have come to rest. */
-const withCost = async (
-  server: BenchServer,
+export const withCost = async (
+  server: Pick<BenchServer, 'cpuSeconds' | 'databaseSeconds'>,
   work: WorkName,
   run: () => Promise<Run>,
 ): Promise<{ readonly run: Run; readonly cost: Cost }> => {

@@ -2,7 +2,7 @@
  * `npm run bench:replay`: how quickly a ledger is read into a replica and into lease tables, what a lease takes in
  * memory, and how long a server with that many leases needs to start; beside it Kea on a lease file of as many leases.
  */
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
@@ -30,7 +30,7 @@ import type { ServerConfig } from '../support/server-under-test.ts'
 import { residentBytes } from './cpu.ts'
 import { openBenchPostgres } from './databases.ts'
 import type { BenchDatabase } from './databases.ts'
-import { appendSample, hardwareOf } from './ledger-sample.ts'
+import { appendSample, writeLeaseFile } from './ledger-sample.ts'
 import { describeMachine, loadAverage } from './machine.ts'
 import { table } from './report.ts'
 
@@ -144,20 +144,6 @@ const timedStart = async (
   return { sec, bytes }
 }
 
-/** A lease file as Kea writes it, with one entry a lease. */
-const writeLeaseFile = async (folder: string, leases: number): Promise<void> => {
-  const expire = Math.floor(Date.now() / 1000) + 4000
-  const lines = [
-    'address,hwaddr,client_id,valid_lifetime,expire,subnet_id,fqdn_fwd,fqdn_rev,hostname,state,user_context',
-  ]
-  for (let n = 0; n < leases; n++) {
-    const mac = hardwareOf(n).replace(/(..)(?=.)/g, '$1:')
-    lines.push(`100.${64 + (n >> 16)}.${(n >> 8) & 255}.${n & 255},${mac},,4000,${expire},1,0,0,,0,`)
-  }
-  await mkdir(folder, { recursive: true })
-  await writeFile(join(folder, 'leases4.csv'), `${lines.join('\n')}\n`)
-}
-
 const measure = async (site: Site, leases: number, events: number): Promise<Measured> => {
   const name = `replay_${leases}`
   const connection = await site.database.fresh(name, false)
@@ -188,7 +174,12 @@ const measure = async (site: Site, leases: number, events: number): Promise<Meas
   const kea =
     keaMissing() !== undefined
       ? undefined
-      : await timedStart(site, makeKea, configOf({ type: 'memfile' }), (folder) => writeLeaseFile(folder, leases))
+      : await timedStart(
+          site,
+          makeKea,
+          configOf({ type: 'memfile' }),
+          async (folder) => void (await writeLeaseFile(folder, leases)),
+        )
   await site.database.drop(name)
   return {
     leases,

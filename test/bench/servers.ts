@@ -68,7 +68,7 @@ export interface ServerOptions {
 }
 
 /** Same pools and same lifetimes for all. The pools are large enough that no run of any rate fills a tenth of them. */
-const dhcpConfig = (family: 4 | 6, database: object, kea: object): ServerConfig => {
+export const dhcpConfig = (family: 4 | 6, database: object, kea: object): ServerConfig => {
   const common = { 'interfaces-config': { interfaces: ['lan0'] }, 'lease-database': database, 'valid-lifetime': 4000 }
   return family === 4
     ? {

@@ -2,8 +2,8 @@
  * Leases granted a second, and SQL statements for each, by one server and by several on one Galera cluster: 64 clients of
  * each family begin at one moment, wave after wave, and a relay sends every message to all servers.
  *
- * `npm run ha:throughput -- [--clients N] [--only WORDS] [--rounds N]` prints a table: N clients of each family in each round,
- * the servers whose line has the words, medians of the rounds. They take turns, because the machine may be quicker at one
+ * `npm run ha:throughput -- [--clients N] [--only PATTERN] [--rounds N]` prints a table: N clients of each family in each round,
+ * the servers whose line fits the pattern, medians of the rounds. They take turns, because the machine may be quicker at one
  * time than at another. Needs root, MariaDB and galera-4.
  */
 import { parseArgs } from 'node:util'
@@ -104,7 +104,7 @@ const stage = await openStage('galera', ROOMY)
 const lines: Line[] = []
 try {
   for (let round = 1; round <= Number(values.rounds); round++) {
-    for (const [name, topology, own] of TOPOLOGIES.filter(([each]) => each.includes(values.only))) {
+    for (const [name, topology, own] of TOPOLOGIES.filter(([each]) => new RegExp(values.only).test(each))) {
       await stage.serve(topology, own)
       lines.push(await measure(stage, name, Number(values.clients)))
       console.error(lines.at(-1))

@@ -1,6 +1,7 @@
 /** Kea's load generator perfdhcp: running it in a namespace, and its report as numbers. */
 import type { Namespace } from './namespaces.ts'
 import { isRoot } from './process.ts'
+import { widenReceiveBuffers } from './roomy-sockets.ts'
 
 /** What perfdhcp counted for one kind of exchange. */
 export interface ExchangeReport {
@@ -104,6 +105,9 @@ export interface PerfPlan {
   readonly more?: readonly string[]
 }
 
+/** Room for some ten thousand answers. */
+const RECEIVE_BUFFER_OCTETS = 8 << 20
+
 /** Runs perfdhcp to its end. Rejects when it printed no report; drops and refusals are in the report. */
 export const runPerfdhcp = async (plan: PerfPlan): Promise<PerfReport> => {
   const number = (flag: string, value: number | undefined) => (value === undefined ? [] : [flag, String(value)])
@@ -127,9 +131,13 @@ export const runPerfdhcp = async (plan: PerfPlan): Promise<PerfReport> => {
   ]
   const seconds = Math.min(plan.periodSec ?? Infinity, (plan.exchanges ?? Infinity) / plan.ratePerSec)
   const timeoutMs = (seconds + 30) * 1000
-  // Its receive buffer is small and cannot be set: where it has to wait for a processor, answers that came in a burst
-  // are lost at its socket and counted as drops. It goes before what it measures; only root may ask for that.
+  // Its receive buffer is small, and it has no option for that: where it has to wait for a processor, answers that came in a
+  // burst are lost at its socket and counted as drops. It goes before what it measures, and its buffer is made larger from
+  // without; only root may do either.
   const first = isRoot() ? ['nice', '-n', '-15'] : []
-  const { code, stdout, stderr } = await plan.namespace.run([...first, 'perfdhcp', ...words], { timeoutMs })
+  const onStart = (pid: number): void => {
+    if (isRoot()) void widenReceiveBuffers(pid, RECEIVE_BUFFER_OCTETS)
+  }
+  const { code, stdout, stderr } = await plan.namespace.run([...first, 'perfdhcp', ...words], { timeoutMs, onStart })
   return parsePerfReport(stdout + stderr, code)
 }

@@ -31,6 +31,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
   readonly input?: string
+  /** Told the process id as soon as the program runs. */
+  readonly onStart?: (pid: number) => void
 }
 
 /** Runs a program to its end, whatever its exit code. Rejects when it cannot be started or overstays `timeoutMs`. */
@@ -50,6 +52,7 @@ export const run = (command: readonly string[], options: RunOptions = {}): Promi
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
     child.stdin.on('error', () => undefined) // a program that reads nothing may close its input first
     child.stdin.end(options.input ?? '')
+    if (child.pid !== undefined) options.onStart?.(child.pid)
     child.on('error', (error) => {
       clearTimeout(timer)
       reject(error)
