@@ -19,6 +19,7 @@ import { writeLeaseFile } from './ledger-sample.ts'
 import { describeMachine, loadAverage } from './machine.ts'
 import { withCost } from './measure.ts'
 import type { Cost } from './measure.ts'
+import { positive } from './options.ts'
 import { table } from './report.ts'
 import { median } from './search.ts'
 import { dhcpConfig } from './servers.ts'
@@ -163,11 +164,6 @@ const readOptions = () => {
       out: { type: 'string', default: 'build/bench' },
     },
   })
-  const positive = (name: string, text: string): number => {
-    const value = Number(text)
-    if (!Number.isInteger(value) || value < 1) throw new Error(`--${name}: ${text} is no positive whole number`)
-    return value
-  }
   return {
     sizes: values.leases.split(',').map((text) => positive('leases', text)),
     stores: STORES.filter((store) => values.stores.split(',').includes(store)),

@@ -71,7 +71,8 @@ export const readOptions = (words: ReadonlyArray<string>): BenchOptions | 'help'
   }
 }
 
-const positive = (name: string, text: string): number => {
+/** The positive whole number in the text of an option. Throws one sentence. */
+export const positive = (name: string, text: string): number => {
   const value = Number(text)
   if (!Number.isInteger(value) || value < 1) throw new Error(`--${name}: ${text} is no positive whole number`)
   return value
