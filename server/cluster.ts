@@ -9,6 +9,7 @@ import type { Instant } from '../domain/instant.ts'
 import type { StreamName } from '../domain/stream.ts'
 import type { Timer } from '../projections/timer.ts'
 import type { Logger } from './logger.ts'
+import { serverOf } from './worker.ts'
 
 /** What a cluster view is made of. Times in ms. */
 export interface ClusterOptions {
@@ -33,6 +34,7 @@ const TURN_MS = 3_000
 export class Cluster {
   readonly #options: ClusterOptions
   #alive: ReadonlyArray<LogName>
+  #servers: ReadonlyArray<string>
   #offsetMs = 0
   #cancelBeat: () => void = () => undefined
   #cancelClock: () => void = () => undefined
@@ -41,11 +43,17 @@ export class Cluster {
   constructor(options: ClusterOptions) {
     this.#options = options
     this.#alive = [options.store.log]
+    this.#servers = [serverOf(options.store.log)]
   }
 
-  /** Names of the servers that are alive, this one included, in the order of their names. */
+  /** Logs of the servers and workers that are alive, this one's included, in the order of their names. */
   get alive(): ReadonlyArray<LogName> {
     return this.#alive
+  }
+
+  /** Names of the servers that are alive, this one included; the workers of one are one server. */
+  get servers(): ReadonlyArray<string> {
+    return this.#servers
   }
 
   /** The store's clock less this server's, in ms, as last measured. */
@@ -126,5 +134,6 @@ export class Cluster {
     if (names.join() === this.#alive.join()) return
     log.info({ servers: names }, 'the servers on this ledger have changed')
     this.#alive = names
+    this.#servers = [...new Set(names.map(serverOf))]
   }
 }

@@ -18,7 +18,6 @@ import { Replica } from './replica.ts'
 import type { Stores } from './stores.ts'
 import { Sweeper } from './sweeper.ts'
 import type { SweeperOptions } from './sweeper.ts'
-import { serverOf } from './worker.ts'
 
 /**
  * Heartbeats, and the silence after which a server counts as gone. Servers that share the load must notice each other's
@@ -92,7 +91,7 @@ export const openCore = async (config: Config, options: CoreOptions, stores: Sto
     queueMax: limits.queueMax,
     offerDelayMs: 250,
     retryMs: 100,
-    hasPeers: () => cluster.alive.some((name) => serverOf(name) !== serverOf(store.log)),
+    hasPeers: () => cluster.servers.length > 1,
     catchUp: () => follower.catchUp(),
     onAppended: (events) => projectors.forEach((projector) => projector.offer(events)),
     onFatal,

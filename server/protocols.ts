@@ -6,7 +6,6 @@ import { laneWithin } from '../domain/allocation.ts'
 import type { Lane } from '../domain/allocation.ts'
 import type { Resource } from '../domain/stream.ts'
 import type { Timer } from '../projections/timer.ts'
-import type { Cluster } from './cluster.ts'
 import type { Config, Dhcp4, Dhcp6 } from './config/model.ts'
 import type { Core } from './core.ts'
 import { Handler4 } from './dhcp4/handler.ts'
@@ -133,16 +132,8 @@ interface PartOn extends ProtocolsOn {
 
 /** The servers as they are alive now. Workers of one server share its share: a datagram reaches only one of them. */
 const shareOn = ({ cluster, store }: Core): (() => Share) => {
-  let seen: Cluster['alive'] = []
-  let share: Share = { own: serverOf(store.log), alive: [] }
-  return () => {
-    // Each message asks, and the servers change seldom.
-    if (seen !== cluster.alive) {
-      seen = cluster.alive
-      share = { own: share.own, alive: [...new Set(seen.map(serverOf))] }
-    }
-    return share
-  }
+  const own = serverOf(store.log)
+  return () => ({ own, alive: cluster.servers })
 }
 
 /** Servers that share the load by client have nobody to stand back for. */
