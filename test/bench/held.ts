@@ -19,7 +19,7 @@ import { writeLeaseFile } from './ledger-sample.ts'
 import { describeMachine, loadAverage } from './machine.ts'
 import { withCost } from './measure.ts'
 import type { Cost } from './measure.ts'
-import { positive } from './options.ts'
+import { chosen, positive } from './options.ts'
 import { table } from './report.ts'
 import { median } from './search.ts'
 import { dhcpConfig } from './servers.ts'
@@ -68,10 +68,8 @@ let made = 0
 
 /** Runs a command of `ledger` on a configuration, in the place where the databases can be reached. */
 const ledger = async ({ network }: Site, folder: string, command: string, ...words: string[]): Promise<void> => {
-  const done = await network.server.run([process.execPath, CLI, command, '-c', join(folder, 'fill.json'), ...words], {
-    timeoutMs: 600_000,
-  })
-  if (done.code !== 0) throw new Error(`ledger ${command}: ${done.stdout}${done.stderr}`)
+  const whole = [process.execPath, CLI, command, '-c', join(folder, 'fill.json'), ...words]
+  await network.server.must(whole, { timeoutMs: 600_000 })
 }
 
 const fill = async (site: Site, store: Store, leases: number): Promise<Filled> => {
@@ -79,7 +77,6 @@ const fill = async (site: Site, store: Store, leases: number): Promise<Filled> =
   const folder = await site.lab.folder('held')
   const database = site.databases[store]
   const config = dhcpConfig(4, await database.fresh(title, false), { 'offer-lifetime': 0 })
-  await mkdir(folder, { recursive: true })
   await writeFile(join(folder, 'fill.json'), JSON.stringify({ ...config, LeaseLedger: { 'server-name': 'filler' } }))
   await ledger(site, folder, 'import', await writeLeaseFile(folder, leases))
   await ledger(site, folder, 'replay')
@@ -101,19 +98,17 @@ const measure = async (site: Site, store: Store, leases: number, filled: Filled,
   const cpuSeconds = (): number => processes.reduce((sum, { pid }) => sum + treeSeconds(pid), 0)
   await server.start(filled.config)
   try {
-    const claims: number[] = []
-    const before = await rowsOf(database, filled.title)
+    let expected = await rowsOf(database, filled.title)
     const offer = async (rate: number, seconds: number): Promise<Run> => {
       const run = await load(site.network, 'dora', rate, seconds)
       if (run.doubles > 0) throw new Error(`${run.doubles} addresses were given twice\n${server.logs()}`)
-      claims.push(run.claims)
+      expected += run.claims
       return run
     }
     await offer(WARM_UP_RATE, WARM_UP_SEC)
     const measured = await withCost({ cpuSeconds, databaseSeconds: database.cpuSeconds }, 'dora', () =>
       offer(task.rate, task.seconds),
     )
-    const expected = claims.reduce((sum, count) => sum + count, before)
     await until('the lease tables', async () => (await rowsOf(database, filled.title)) >= expected || undefined, 60_000)
     return { store, leases, ...measured }
   } finally {
@@ -166,7 +161,7 @@ const readOptions = () => {
   })
   return {
     sizes: values.leases.split(',').map((text) => positive('leases', text)),
-    stores: STORES.filter((store) => values.stores.split(',').includes(store)),
+    stores: chosen('store', STORES, values.stores),
     rate: positive('rate', values.rate),
     seconds: positive('seconds', values.seconds),
     rounds: positive('rounds', values.rounds),

@@ -1,5 +1,5 @@
 /** Ledgers of any size for measurements: claims and renewals of as many clients, appended through a store. */
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as E from 'fp-ts/lib/Either.js'
 import type { ReadonlyNonEmptyArray } from 'fp-ts/lib/ReadonlyNonEmptyArray.js'
@@ -100,7 +100,7 @@ export const appendSample = async (
 /** Seconds until the leases of a file end: long after every run. */
 const FILE_VALID_SEC = 40_000
 
-/** Writes a lease file as Kea does, with one entry a lease, and gives its path. */
+/** Writes a lease file as Kea does into a folder, with one entry a lease, and gives its path. */
 export const writeLeaseFile = async (folder: string, leases: number): Promise<string> => {
   const expire = Math.floor(Date.now() / 1000) + FILE_VALID_SEC
   const lines = [
@@ -110,7 +110,6 @@ export const writeLeaseFile = async (folder: string, leases: number): Promise<st
     const mac = hardwareOf(n).replace(/(..)(?=.)/g, '$1:')
     lines.push(`100.${64 + (n >> 16)}.${(n >> 8) & 255}.${n & 255},${mac},,${FILE_VALID_SEC},${expire},1,0,0,,0,`)
   }
-  await mkdir(folder, { recursive: true })
   const file = join(folder, 'leases4.csv')
   await writeFile(file, `${lines.join('\n')}\n`)
   return file

@@ -79,7 +79,7 @@ export const positive = (name: string, text: string): number => {
 }
 
 /** The names in a list; a name that is not one stands for all that begin with it. */
-const chosen = <A extends string>(what: string, all: ReadonlyArray<A>, list: string): ReadonlyArray<A> => {
+export const chosen = <A extends string>(what: string, all: ReadonlyArray<A>, list: string): ReadonlyArray<A> => {
   const found = list.split(',').flatMap((word) => {
     const exact = all.filter((name) => name === word)
     const matching = exact.length > 0 ? exact : all.filter((name) => name.startsWith(word))

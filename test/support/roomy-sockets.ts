@@ -44,16 +44,18 @@ export const widenReceiveBuffers = async (pid: number, octets: number): Promise<
   const native = loadNative()
   if (E.isLeft(native)) return
   const deadline = performance.now() + WAIT_MS_MAX
-  while (socketsOf(pid).length === 0 && performance.now() < deadline) await pause(2)
+  let sockets = socketsOf(pid)
+  while (sockets.length === 0 && performance.now() < deadline) {
+    await pause(2)
+    sockets = socketsOf(pid)
+  }
   const call = systemCall()
-  const process = call(PIDFD_OPEN, pid, 0, 0)
-  if (process < 0) return
-  const borrowed = socketsOf(pid)
-    .map((fd) => call(PIDFD_GETFD, process, fd, 0))
-    .filter((fd) => fd >= 0)
+  const program = call(PIDFD_OPEN, pid, 0, 0)
+  if (program < 0) return
+  const borrowed = sockets.map((fd) => call(PIDFD_GETFD, program, fd, 0)).filter((fd) => fd >= 0)
   for (const fd of borrowed) {
     native.right.setOption(fd, linux.SOL_SOCKET, linux.SO_RCVBUFFORCE, octets)
     native.right.close(fd)
   }
-  native.right.close(process)
+  native.right.close(program)
 }
