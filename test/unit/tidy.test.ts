@@ -1,5 +1,5 @@
 /** The rules of the house that a machine can check: what may import what, and how code is written. */
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
 
@@ -169,5 +169,25 @@ describe('code', () => {
 
   it('says nothing of the machines and tools that it was written on', () => {
     expect(linesWith(all, /\/work\//).filter((line) => !line.includes('tidy.test.ts'))).toEqual([])
+  })
+})
+
+describe('documentation', () => {
+  const pages = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'test/bench/README.md', 'test/ha/README.md']
+
+  it.each(pages)('%s says nothing twice', (page) => {
+    // In the changelog each version has the same headings; rows of tables may be alike, and lines of code.
+    const text = readFileSync(join(root, page), 'utf8').replace(/^```.*?^```$/gms, '')
+    const lines = text.split('\n').filter((line) => line.length > 60 && !line.startsWith('|'))
+    expect(lines.length).toBeGreaterThan(10)
+    expect(lines.filter((line, i) => lines.indexOf(line) !== i)).toEqual([])
+  })
+
+  it.each(pages)('%s links to what is there', (page) => {
+    const targets = [...readFileSync(join(root, page), 'utf8').matchAll(/\]\((?!https?:)([^)#]+)/g)]
+    const missing = targets
+      .map(([, target]) => join(root, dirname(page), target ?? ''))
+      .filter((path) => !existsSync(path))
+    expect(missing).toEqual([])
   })
 })
