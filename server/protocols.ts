@@ -139,10 +139,36 @@ const shareOn = ({ cluster, store }: Core): (() => Share) => {
 /** Servers that share the load by client have nobody to stand back for. */
 const aloneIn = (share: () => Share) => (): Share => ({ own: share().own, alive: [] })
 
+/** What the handlers of both protocols are made of. */
+const exchangesOn = ({ ledger }: Config, { core, options, share }: PartOn) => {
+  const { now, log, timer } = options
+  const { queueMax, packetAgeMsMax } = ledger.limits
+  const turns = new Turns({ share: ledger.loadBalancing ? aloneIn(share) : share, now, timer })
+  return { now, log, counters: core.counters, queueMax, packetAgeMsMax, turns }
+}
+
+/** A server whose sockets are open. */
+interface Serving {
+  readonly listening: { readonly where: ReadonlyArray<string>; readonly close: () => Promise<void> }
+  readonly gate: { open: boolean }
+  readonly turns: Turns
+  readonly handler: { readonly waiting: number }
+}
+
+const partOf = (protocol: string, { listening, gate, turns, handler }: Serving): Part => ({
+  where: listening.where.map((place) => `${protocol} on ${place}`),
+  close: async () => {
+    gate.open = false
+    turns.stop()
+    await settled(() => handler.waiting === 0)
+    await listening.close()
+  },
+})
+
 const open4 = (config: Config, dhcp4: Dhcp4, on: PartOn) => async (): Promise<Either<string, Part>> => {
   const { options, spaces, share } = on
-  const { ledger, replica, counters } = on.core
-  const { now, log, timer } = options
+  const { ledger, replica } = on.core
+  const { now, log } = options
   const ports = { server: options.serverPort4, client: options.clientPort4 }
   let addresses: Listening4['addresses'] = new Set()
   const service = new Service4({
@@ -156,19 +182,13 @@ const open4 = (config: Config, dhcp4: Dhcp4, on: PartOn) => async (): Promise<Ei
     makeRoom: makeRoom(on),
     catchUp: () => on.core.follower.catchUp(),
   })
-  const { queueMax, packetAgeMsMax } = config.ledger.limits
-  const turns = new Turns({ share: config.ledger.loadBalancing ? aloneIn(share) : share, now, timer })
+  const exchanges = exchangesOn(config, on)
   const handler = new Handler4({
     config: dhcp4,
     service,
     ports,
-    now,
-    counters,
-    log,
-    queueMax,
-    packetAgeMsMax,
     answers: config.ledger.loadBalancing ? (packet) => answers4(share(), packet) : () => true,
-    turns,
+    ...exchanges,
   })
   const gate = makeGate()
   const receive: Receive4 = (bytes, arrival, send) => {
@@ -177,40 +197,26 @@ const open4 = (config: Config, dhcp4: Dhcp4, on: PartOn) => async (): Promise<Ei
   const opened = await listen4({ interfaces: dhcp4.interfaces, ports, now, log, receive, sockets: options.sockets })
   if (E.isLeft(opened)) return E.left(opened.left.message)
   addresses = opened.right.addresses
-  return E.right({
-    where: opened.right.where.map((place) => `DHCPv4 on ${place}`),
-    close: async () => {
-      gate.open = false
-      turns.stop()
-      await settled(() => handler.waiting === 0)
-      await opened.right.close()
-    },
-  })
+  return E.right(partOf('DHCPv4', { listening: opened.right, gate, turns: exchanges.turns, handler }))
 }
 
 const open6 = (config: Config, dhcp6: Dhcp6, on: PartOn) => async (): Promise<Either<string, Part>> => {
   const { options, spaces, share } = on
-  const { ledger, replica, counters, store } = on.core
-  const { now, log, timer } = options
+  const { ledger, replica, store } = on.core
+  const { now, log } = options
   const sources = { interfaces: listInterfaces(), now: now(), randomOctets: randomBytes }
   const serverDuid = await serverDuidOf(dhcp6.serverId, store, sources)
   if (E.isLeft(serverDuid)) return serverDuid
   const ports = { server: options.serverPort6, client: options.clientPort6 }
   const service = new Service6({ config: dhcp6, ledger, replica, spaces, now, log, makeRoom: makeRoom(on) })
-  const { queueMax, packetAgeMsMax } = config.ledger.limits
-  const turns = new Turns({ share: config.ledger.loadBalancing ? aloneIn(share) : share, now, timer })
+  const exchanges = exchangesOn(config, on)
   const handler = new Handler6({
     config: dhcp6,
     service,
     serverDuid: serverDuid.right,
     ports,
-    now,
-    counters,
-    log,
-    queueMax,
-    packetAgeMsMax,
     answers: config.ledger.loadBalancing ? (packet) => answers6(share(), packet) : () => true,
-    turns,
+    ...exchanges,
   })
   const gate = makeGate()
   const receive: Receive6 = (bytes, arrival, send) => {
@@ -218,15 +224,7 @@ const open6 = (config: Config, dhcp6: Dhcp6, on: PartOn) => async (): Promise<Ei
   }
   const opened = await listen6({ interfaces: dhcp6.interfaces, ports, now, log, receive, sockets: options.sockets })
   if (E.isLeft(opened)) return E.left(opened.left.message)
-  return E.right({
-    where: opened.right.where.map((place) => `DHCPv6 on ${place}`),
-    close: async () => {
-      gate.open = false
-      turns.stop()
-      await settled(() => handler.waiting === 0)
-      await opened.right.close()
-    },
-  })
+  return E.right(partOf('DHCPv6', { listening: opened.right, gate, turns: exchanges.turns, handler }))
 }
 
 /** Closed when the server ends, so that its last exchanges are not joined by new ones. */
