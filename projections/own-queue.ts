@@ -6,9 +6,8 @@ import type { Recorded, Seq } from '../domain/event-store.ts'
 
 export class OwnQueue {
   readonly #max: number
-  /** Without gaps; the first `#first` of them are done with. */
+  /** Without gaps. */
   #events: Recorded[] = []
-  #first = 0
   #head: Seq = 0
   #overflown = false
 
@@ -17,7 +16,7 @@ export class OwnQueue {
   }
 
   get length(): number {
-    return this.#events.length - this.#first
+    return this.#events.length
   }
 
   /** The last position of the log, as far as it is known. */
@@ -50,27 +49,24 @@ export class OwnQueue {
   /** The events that follow `at` without a gap, at most `countMax`; none when they are not here. */
   after(at: Seq, countMax: number): ReadonlyArray<Recorded> {
     if (this.hasGapAfter(at)) return []
-    return this.#events.slice(this.#first, this.#first + countMax)
+    return this.#events.slice(0, countMax)
   }
 
   /** Whether events between `at` and the end of the log are not here. */
   hasGapAfter(at: Seq): boolean {
-    return at < this.#head && this.#events[this.#first]?.seq !== at + 1
+    return at < this.#head && this.#events[0]?.seq !== at + 1
   }
 
   /** Forgets the events up to `at`. */
   dropUpTo(at: Seq): void {
-    while ((this.#events[this.#first]?.seq ?? Infinity) <= at) this.#first++
-    // The array is made anew now and then, so that neither every batch moves it nor what is done with stays.
-    if (this.#first > 4_096 || this.#first === this.#events.length) {
-      this.#events = this.#events.slice(this.#first)
-      this.#first = 0
-    }
+    let done = 0
+    while ((this.#events[done]?.seq ?? Infinity) <= at) done++
+    // A new array, so that nothing points any more to what is done with: what is let go young costs the collector nothing.
+    if (done > 0) this.#events = this.#events.slice(done)
     if (!this.hasGapAfter(at)) this.#overflown = false
   }
 
   clear(): void {
     this.#events = []
-    this.#first = 0
   }
 }

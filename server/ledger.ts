@@ -23,6 +23,7 @@ import type { StreamName } from '../domain/stream.ts'
 import { pauseFor } from '../projections/timer.ts'
 import type { Timer } from '../projections/timer.ts'
 import type { Logger } from './logger.ts'
+import { PassingMap } from './passing-map.ts'
 import type { Replica } from './replica.ts'
 import { UnrecordedRenewals } from './unrecorded-renewals.ts'
 
@@ -131,8 +132,8 @@ export class Ledger {
   }
   readonly #options: LedgerOptions
   readonly #decide: ReturnType<typeof decide>
-  readonly #underWay = new Map<StreamName, Task>()
-  readonly #offers = new Map<StreamName, PendingOffer>()
+  readonly #underWay = new PassingMap<StreamName, Task>()
+  readonly #offers = new PassingMap<StreamName, PendingOffer>()
   readonly #unrecorded = new UnrecordedRenewals()
   #queue: Task[] = []
   #unconfirmed: Task[] = []

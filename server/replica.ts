@@ -11,6 +11,7 @@ import type { ClientKey, LeaseState, Status, Used } from '../domain/lease.ts'
 import type { StreamName } from '../domain/stream.ts'
 import { DueList } from './due-list.ts'
 import { PackedLeases } from './packed-leases.ts'
+import { PassingMap } from './passing-map.ts'
 import { NOWHERE } from './place-index.ts'
 
 /** The last known state of a stream and the revision that made it; -1 when nothing ever happened. */
@@ -36,9 +37,9 @@ const unknown: Entry = { revision: NO_STREAM, state: vacant }
 /** The in-memory replica. All leases of all protocols are in one replica. */
 export class Replica {
   readonly #leases = new PackedLeases()
-  readonly #tentative = new Map<StreamName, Used>()
+  readonly #tentative = new PassingMap<StreamName, Used>()
   /** Streams that are offered or about to be written, by the client that they are for. */
-  readonly #plannedFor: HolderIndex = new Map()
+  readonly #plannedFor: HolderIndex = new PassingMap()
   readonly #due = new DueList<StreamName>()
   readonly #lapses = new DueList<StreamName>()
   #listener: ReplicaListener = () => undefined
@@ -196,7 +197,7 @@ export class Replica {
 }
 
 /** Streams by client. Nearly every client has one, which then needs no list. */
-type HolderIndex = Map<ClientKey, StreamName | StreamName[]>
+type HolderIndex = PassingMap<ClientKey, StreamName | StreamName[]>
 
 const listOf = (streams: StreamName | StreamName[] | undefined): ReadonlyArray<StreamName> =>
   streams === undefined ? [] : typeof streams === 'string' ? [streams] : streams
