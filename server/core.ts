@@ -71,6 +71,7 @@ export const openCore = async (config: Config, options: CoreOptions, stores: Sto
     pollMinMs: 100,
     pollMaxMs: 500,
     restMs: 15,
+    restBusyMs: 30,
     onFatal,
     onProgress: progressLog(log, now),
   })

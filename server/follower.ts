@@ -26,8 +26,9 @@ export interface FollowerOptions {
   readonly pageMax: number
   readonly pollMinMs: number
   readonly pollMaxMs: number
-  /** After a reading on a hint, until the next. */
+  /** After a reading on a hint, until the next: after one that brought a few events, and after one that brought many. */
   readonly restMs: number
+  readonly restBusyMs: number
   readonly onFatal: (reason: string) => void
   /** Told how many events have been read in this catch-up so far, page by page. */
   readonly onProgress?: (read: number) => void
@@ -38,6 +39,12 @@ export interface FollowerOptions {
  * goes on sending only when the connection has a turn.
  */
 const TURN_EVENTS = 100
+
+/**
+ * So many events in one reading are many: more than 1,000 a second. Then they are read in fewer, larger pages, since of
+ * several servers on a machine each spends as much on asking as on what it is told.
+ */
+const BUSY_EVENTS = 30
 
 /** A page, or why there is none. */
 type Answer = Either<ReadError, Page>
@@ -52,6 +59,8 @@ export class Follower {
   #hinted = false
   #cancel: () => void = () => undefined
   #pollMs: number
+  /** Events of the last reading. */
+  #lastRead = 0
   #unsubscribe: () => Promise<void> = () => Promise.resolve()
   #following = false
   #stopped = false
@@ -101,7 +110,8 @@ export class Follower {
       this.#resting = false
       if (this.#hinted) this.#hear()
     }
-    void this.#run(false).then(() => this.#options.timer.after(this.#options.restMs, rested))
+    const { timer, restMs, restBusyMs } = this.#options
+    void this.#run(false).then(() => timer.after(this.#lastRead < BUSY_EVENTS ? restMs : restBusyMs, rested))
   }
 
   /** Begins to follow; call after the first `catchUp`. */
@@ -158,6 +168,7 @@ export class Follower {
       count += events.length
       if (events.length > 0) onProgress?.(count)
     }
+    this.#lastRead = count
     this.#pollMs = count > 0 ? this.#options.pollMinMs : Math.min(this.#pollMs * 2, this.#options.pollMaxMs)
     return true
   }

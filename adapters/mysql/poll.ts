@@ -9,9 +9,16 @@ import type { Checkpoint, EventReader, LogName, ReadError } from '../../domain/e
 import type { Link } from './link.ts'
 import { decoded, decodeHeads, HEADS } from './reader.ts'
 
-/** Between two questions: right after an append, and after a long silence, as it grows by half each time. */
+/**
+ * Between two questions: right after an append; after many, which are told in fewer answers; and after a long silence, as it
+ * grows by half each time.
+ */
 const POLL_MS_MIN = 15
+const POLL_MS_BUSY = 30
 const POLL_MS_MAX = 200
+
+/** So many events between two questions are many. */
+const BUSY_EVENTS = 30
 
 export interface Poller {
   readonly onAppended: EventReader['onAppended']
@@ -40,9 +47,11 @@ export const makePoller = (link: Link): Poller => {
     }
     const before = seen
     seen = heads.right
-    const isNews = Object.entries(seen).some(([log, head]) => log !== own && head !== before?.[log])
-    waitMs = isNews ? POLL_MS_MIN : Math.min(POLL_MS_MAX, waitMs * 1.5)
-    if (isNews) for (const wake of [...wakes]) wake()
+    let news = 0
+    for (const [log, head] of Object.entries(seen)) if (log !== own) news += Math.abs(head - (before?.[log] ?? 0))
+    if (news === 0) waitMs = Math.min(POLL_MS_MAX, waitMs * 1.5)
+    else waitMs = news < BUSY_EVENTS ? POLL_MS_MIN : POLL_MS_BUSY
+    if (news > 0) for (const wake of [...wakes]) wake()
     return E.right(undefined)
   }
 

@@ -91,6 +91,7 @@ const fillReplica = async (store: EventStore): Promise<Replica> => {
     timer: realTimer,
     pageMax: 5_000,
     restMs: 10,
+    restBusyMs: 10,
     pollMinMs: 20,
     pollMaxMs: 500,
     onFatal: (reason) => {

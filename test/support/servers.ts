@@ -47,6 +47,7 @@ export const makeServer = (store: EventStore, now: () => number, more: Partial<L
     pollMinMs: 1,
     pollMaxMs: 1,
     restMs: 1,
+    restBusyMs: 1,
     onFatal,
   })
   const ledger = new Ledger({
