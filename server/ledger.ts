@@ -96,6 +96,8 @@ interface Task {
   /** What is to be appended, decided on the state at revision `expected`. */
   event: LeaseEvent | undefined
   expected: Revision
+  /** The offer of this server, not written, that the event is decided on: it holds the address again if the event comes to nothing. */
+  offered: Used | undefined
   waiting: Task[]
 }
 
@@ -251,6 +253,7 @@ export class Ledger {
     if (E.isRight(decided) && decided.right._tag === 'Some') {
       task.event = decided.right.value
       task.expected = replica.revision(task.stream)
+      task.offered = replica.planned(task.stream)
       replica.plan(task.stream, evolve(state, task.event) as Used)
       this.#queue.push(task)
       this.#planFlush()
@@ -268,7 +271,7 @@ export class Ledger {
 
   #finish(task: Task, answer: Answer): void {
     this.#waiting--
-    if (task.event !== undefined) this.#options.replica.unplan(task.stream)
+    if (task.event !== undefined) this.#unplan(task)
     this.#underWay.delete(task.stream)
     const [next, ...others] = task.waiting
     if (next !== undefined) {
@@ -277,6 +280,16 @@ export class Ledger {
       else this.#finish(next, unavailable)
     }
     task.resolve(answer)
+  }
+
+  /**
+   * Forgets what was planned for a command. A client whose claim the store did not take still has its offer, and asks again:
+   * until that lapses nobody else is led to the address.
+   */
+  #unplan({ stream, offered, expected }: Task): void {
+    const { replica } = this.#options
+    if (offered !== undefined && replica.revision(stream) === expected) replica.plan(stream, offered)
+    else replica.unplan(stream)
   }
 
   /** Reads the streams of commands that are about to be refused, all in one go, and decides them again. */
@@ -477,7 +490,7 @@ export class Ledger {
 
   #failQueued(): void {
     for (const task of this.#queue.splice(0)) this.#finish(task, unavailable)
-    for (const stream of this.#offers.keys()) this.#options.replica.unplan(stream)
+    // They are not recorded any more, and hold their addresses in memory until they lapse.
     this.#offers.clear()
   }
 
@@ -545,6 +558,7 @@ const makeTask = (stream: StreamName, command: Command, resolve: (answer: Answer
   confirmed: false,
   event: undefined,
   expected: NO_STREAM,
+  offered: undefined,
   waiting: [],
 })
 

@@ -91,6 +91,11 @@ export class Replica {
     return this.#tentative.get(stream) ?? this.get(stream).state
   }
 
+  /** What this server is about to write to a stream, or has offered without writing. */
+  planned(stream: StreamName): Used | undefined {
+    return this.#tentative.get(stream)
+  }
+
   /** What {@link effective} says in short, without making a state: it is asked for at every change of every stream. */
   standing(stream: StreamName): Standing {
     const planned = this.#tentative.get(stream)

@@ -9,43 +9,27 @@ import { openMysql } from '../../adapters/mysql/open.ts'
 import { openPostgres } from '../../adapters/postgres/open.ts'
 import type { EventStore, Proposal } from '../../domain/event-store.ts'
 import { batchOf, right } from '../contract/proposals.ts'
-import { startMariadb } from '../support/mariadb.ts'
-import { startPostgres } from '../support/postgres.ts'
+import { ALONE, startAlone } from './alone.ts'
+import type { AloneName } from './alone.ts'
 import { treeSeconds } from './cpu.ts'
 import { proposalsOf } from './ledger-sample.ts'
 import { chosen, positive } from './options.ts'
 import { table } from './report.ts'
 
-/** An empty ledger, and the process of its database. */
+/** An empty ledger in a database that runs alone, and the process of that. */
 interface Subject {
   readonly store: EventStore
   readonly pid: number
   readonly stop: () => Promise<void>
 }
 
-const DATABASE = 'lease_ledger'
 const LOG = 'bench'
 
-const onPostgres = async (prefer: 'system' | 'embedded'): Promise<Subject> => {
-  const server = await startPostgres({ prefer, database: DATABASE })
-  const { host, port, user } = server
-  const store = right(await openPostgres({ hosts: [{ host, port }], database: DATABASE, user }, LOG)())
-  return { store, pid: server.pid(), stop: () => store.close().then(server.stop) }
+const openSubject = async (name: AloneName): Promise<Subject> => {
+  const { kind, options, pid, stop } = await startAlone(name)
+  const store = right(await (kind === 'postgres' ? openPostgres(options, LOG) : openMysql(options, LOG))())
+  return { store, pid, stop: () => store.close().then(stop) }
 }
-
-const onMariadb = async (): Promise<Subject> => {
-  const server = await startMariadb({ database: DATABASE })
-  const { host, port, user, password } = server
-  const store = right(await openMysql({ hosts: [{ host, port }], database: DATABASE, user, password }, LOG)())
-  return { store, pid: server.pid(), stop: () => store.close().then(server.stop) }
-}
-
-const SUBJECTS = {
-  postgres: () => onPostgres('system'),
-  embedded: () => onPostgres('embedded'),
-  mariadb: onMariadb,
-} as const
-type SubjectName = keyof typeof SUBJECTS
 
 /** Appends before the clock runs: a program that has just started is still being compiled. */
 const WARM_UP = 500
@@ -81,10 +65,10 @@ const { values } = parseArgs({
 })
 const sizes = values.sizes.split(',').map((size) => positive('sizes', size))
 const appends = positive('appends', values.appends)
-const names = chosen('store', Object.keys(SUBJECTS) as SubjectName[], values.on)
+const names = chosen('database', ALONE, values.on)
 const rows: string[][] = []
 for (const name of names) {
-  const subject = await SUBJECTS[name]()
+  const subject = await openSubject(name)
   try {
     const events = sizes.reduce((sum, size) => sum + size, 0) * (appends + WARM_UP)
     const proposals = proposalsOf({ leases: events, events, from: Date.now(), stepMs: 0 })

@@ -19,10 +19,11 @@ import type { LeaseTables } from '../../projections/lease-tables.ts'
 import { rowsOf } from '../../projections/log-page.ts'
 import { openMysqlTables } from '../../projections/mysql/open.ts'
 import { openPostgresTables } from '../../projections/postgres/open.ts'
-import { startMariadb } from '../support/mariadb.ts'
-import { startPostgres } from '../support/postgres.ts'
+import { ALONE, startAlone } from './alone.ts'
+import type { AloneName } from './alone.ts'
 import { treeSeconds } from './cpu.ts'
 import { hardwareOf } from './ledger-sample.ts'
+import { chosen } from './options.ts'
 
 /** A database with empty lease tables. */
 interface Subject {
@@ -36,29 +37,12 @@ const must = <A>(result: Either<{ readonly reason: string }, A>): A => {
   return result.right
 }
 
-const DATABASE = 'lease_ledger'
-
-const onPostgres = async (prefer: 'system' | 'embedded'): Promise<Subject> => {
-  const server = await startPostgres({ prefer, database: DATABASE })
-  const options = { hosts: [{ host: server.host, port: server.port }], database: DATABASE, user: server.user }
-  must(await migratePostgres(options, 'tables')())
-  const tables = must(await openPostgresTables(options)())
-  return { tables, pid: server.pid(), stop: () => tables.close().then(server.stop) }
-}
-
-const onMariadb = async (): Promise<Subject> => {
-  const server = await startMariadb({ database: DATABASE })
-  const { host, port, user, password } = server
-  const options = { hosts: [{ host, port }], database: DATABASE, user, password }
-  must(await migrateMysql(options, 'tables')())
-  const tables = must(await openMysqlTables(options)())
-  return { tables, pid: server.pid(), stop: () => tables.close().then(server.stop) }
-}
-
-const SUBJECTS: Readonly<Record<string, () => Promise<Subject>>> = {
-  postgres: () => onPostgres('system'),
-  embedded: () => onPostgres('embedded'),
-  mariadb: onMariadb,
+const openSubject = async (name: AloneName): Promise<Subject> => {
+  const { kind, options, pid, stop } = await startAlone(name)
+  const isPostgres = kind === 'postgres'
+  must(await (isPostgres ? migratePostgres(options, 'tables') : migrateMysql(options, 'tables'))())
+  const tables = must(await (isPostgres ? openPostgresTables(options) : openMysqlTables(options))())
+  return { tables, pid, stop: () => tables.close().then(stop) }
 }
 
 /** 100.64.0.0/10 for IPv4, 2001:db8::/32 for IPv6. */
@@ -161,10 +145,8 @@ const project = async (
 
 const cell = (text: string | number): string => String(text).padStart(14)
 
-const measure = async (name: string, family: 4 | 6, clients: number, batch: number): Promise<void> => {
-  const open = SUBJECTS[name]
-  if (open === undefined) throw new Error(`--on takes ${Object.keys(SUBJECTS).join(', ')}`)
-  const subject = await open()
+const measure = async (name: AloneName, family: 4 | 6, clients: number, batch: number): Promise<void> => {
+  const subject = await openSubject(name)
   try {
     for (const [phase, what] of PHASES.entries()) {
       const { wallSec, ownSec, databaseSec } = await project(subject, family, clients, phase, batch)
@@ -188,7 +170,7 @@ const { values } = parseArgs({
   },
 })
 console.log(['tables in', 'batches', 'events', 'events/s', 'us here', 'us database'].map(cell).join(''))
-for (const name of values.on.split(',')) {
+for (const name of chosen('database', ALONE, values.on)) {
   for (const batch of values.batch.split(',')) {
     await measure(name, values.family === '6' ? 6 : 4, Number(values.events), Number(batch))
   }
