@@ -1,8 +1,8 @@
 /**
  * `npm run bench:append -- [--sizes 1,5,20,100,400] [--appends N] [--on postgres,embedded,mariadb]`: what a commit costs by the
  * number of its events, one commit after the other while nothing else runs: how long it takes, and the processor time of
- * this process and of the database. A claim that finds a commit under way waits for the rest of it and for its own, so
- * no claim of a busy server is answered sooner than one and a half times the first line, whatever else is made quicker.
+ * this process and of the database. A claim that finds a commit under way waits for the rest of it and for its own: on average
+ * one and a half of them, whatever else is made quicker.
  */
 import { parseArgs } from 'node:util'
 import { openMysql } from '../../adapters/mysql/open.ts'
