@@ -263,44 +263,41 @@ describe('Ledger', () => {
     expect(await server.ledger.execute(stream, claim('ann'))).toMatchObject(E.right({}))
   })
 
-  for (const record of [false, true]) {
-    const kind = record ? 'that is to be recorded' : 'in memory'
-    it(`keeps an offer ${kind} for its client while the store is away, until it lapses`, async () => {
-      let time = T0
+  describe.each([
+    ['in memory', false],
+    ['that is to be recorded', true],
+  ])('an offer %s whose claim the store did not take', (_kind, record) => {
+    /** Ann has an offer, has claimed it in vain, and the store answers again. */
+    const claimedInVain = async () => {
+      const time = { now: T0 }
       const faults: Fault[] = []
       const store = makeMemoryLedger(
-        () => time,
+        () => time.now,
         async (call) => (call === 'append' ? faults[0] : undefined),
       )
-      const { ledger } = makeServer(openMemory(store, 'a'), () => time, { offerDelayMs: 60_000 })
+      const { ledger } = makeServer(openMemory(store, 'a'), () => time.now, { offerDelayMs: 60_000 })
       expect(E.isRight(ledger.offer(stream, offer('ann'), record))).toBe(true)
       faults.push({ _tag: 'StoreUnavailable', reason: 'away' })
       expect(await ledger.execute(stream, claim('ann'))).toEqual(E.left({ _tag: 'Unavailable' }))
       faults.pop()
       await eventually(() => ledger.health === 'up')
+      return { ledger, time }
+    }
+
+    it('holds the address for its client', async () => {
+      const { ledger, time } = await claimedInVain()
       expect(ledger.offer(stream, offer('bob'), record)).toMatchObject(E.left({ _tag: 'HeldByAnother' }))
-      time = T0 + 9_000
+      time.now = T0 + 9_000
       expect(await ledger.execute(stream, claim('ann'))).toMatchObject(E.right({ event: { type: 'LeaseClaimed' } }))
     })
 
-    it(`lets an offer ${kind} lapse that was not claimed because the store was away`, async () => {
-      let time = T0
-      const faults: Fault[] = []
-      const store = makeMemoryLedger(
-        () => time,
-        async (call) => (call === 'append' ? faults[0] : undefined),
-      )
-      const { ledger } = makeServer(openMemory(store, 'a'), () => time, { offerDelayMs: 60_000 })
-      ledger.offer(stream, offer('ann'), record)
-      faults.push({ _tag: 'StoreUnavailable', reason: 'away' })
-      await ledger.execute(stream, claim('ann'))
-      faults.pop()
-      await eventually(() => ledger.health === 'up')
-      time = T0 + 10_000
+    it('lapses', async () => {
+      const { ledger, time } = await claimedInVain()
+      time.now = T0 + 10_000
       ledger.lapse()
       expect(ledger.offer(stream, offer('bob'), record)).toMatchObject(E.right({ lease: { holder: 'bob' } }))
     })
-  }
+  })
 
   it('bounds what waits', async () => {
     const server = makeServer(openMemory(makeMemoryLedger(clock), 'a'), clock, { queueMax: 2 })
