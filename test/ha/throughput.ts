@@ -4,7 +4,8 @@
  *
  * `npm run ha:throughput -- [--clients N] [--only PATTERN] [--rounds N]` prints a table: N clients of each family in each round,
  * the servers whose line fits the pattern, medians of the rounds. They take turns, because the machine may be quicker at one
- * time than at another. Needs root, MariaDB and galera-4.
+ * time than at another. The run ends with an error when an address was granted twice, or when the ledger and its tables are not in
+ * order afterwards. Needs root, MariaDB and galera-4.
  */
 import { parseArgs } from 'node:util'
 import { commandOf, secondsOf } from '../bench/cpu.ts'
@@ -80,6 +81,8 @@ const measure = async (stage: Stage, name: string, clients: number): Promise<Lin
   const executed = (await statements(stage)) - before
   const { deeds, duplicates } = await crowd.take()
   if (duplicates.length > 0) throw new Error(duplicates.join('\n'))
+  const verified = await stage.verify()
+  if (!verified.ok) throw new Error(`verify: ${verified.text}`)
   const claims = deeds.filter(({ claimed }) => claimed)
   const granted = claims.filter(({ end }) => end === 'granted').length
   const failed = claims.length - granted
