@@ -58,15 +58,12 @@ export interface Stage {
   readonly say: (text: string) => void
 }
 
-/** Before a measurement at one rate alone, exchanges a second and seconds: a program that has just started is slower. */
-interface WarmUp {
-  readonly rate: number
-  readonly seconds: number
-}
-
-/** Node compiles what has run often, which takes it some ten thousand exchanges; Kea comes compiled. */
-const warmUpOf = (server: ServerName, rate: number): WarmUp =>
-  server.startsWith('ledger') ? { rate: 2_000, seconds: 10 } : { rate: Math.min(rate, 1_000), seconds: 2 }
+/**
+ * What comes before a measurement at one rate alone. Node compiles what has run often, which takes it some ten thousand
+ * exchanges; Kea comes compiled.
+ */
+const warmUpOf = (server: ServerName, rate: number): readonly [ratePerSec: number, seconds: number] =>
+  server.startsWith('ledger') ? [2_000, 10] : [Math.min(rate, 1_000), 2]
 
 /** Measures a server on an empty database. Rejects with the server's log when it gave an address to two clients. */
 export const measureRound = async (stage: Stage, options: RoundOptions): Promise<Round> => {
@@ -83,10 +80,7 @@ export const measureRound = async (stage: Stage, options: RoundOptions): Promise
       return done
     }
     const { rate } = options
-    if (rate !== undefined) {
-      const warmUp = warmUpOf(server.name, rate)
-      await run(warmUp.rate, warmUp.seconds)
-    }
+    if (rate !== undefined) await run(...warmUpOf(server.name, rate))
     const peak =
       rate !== undefined
         ? undefined
@@ -95,7 +89,7 @@ export const measureRound = async (stage: Stage, options: RoundOptions): Promise
             within: options.within,
             run: (ratePerSec, isProbe) => run(ratePerSec, isProbe ? probeSeconds : seconds),
           })
-    // What a search asks at its end is more than a server can do: Lease Ledger writes its tables for some time after it.
+    // Lease Ledger writes its tables for some time after that, most after a search, which asks more than a server can do.
     await settled(server, runs, work)
     const best = peak?.best
     const half = rate ?? (best === undefined ? undefined : best.completed / 2)

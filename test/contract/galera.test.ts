@@ -1,5 +1,5 @@
-import { createConnection } from 'mysql2/promise'
 import * as E from 'fp-ts/lib/Either.js'
+import { createConnection } from 'mysql2/promise'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { migrateMysql } from '../../adapters/mysql/migration.ts'
 import { openMysql, openMysqlReader } from '../../adapters/mysql/open.ts'
