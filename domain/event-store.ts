@@ -141,7 +141,7 @@ export interface EventReader {
   /**
    * Up to about `countMax` events after the checkpoint, log by log, each log in order, and the checkpoint after them.
    * An empty page means that everything committed before the call has been read; with `seen`, that it has as far as the
-   * host at hand has seen it, which costs a cluster less.
+   * host at hand has seen it, and as far as `onAppended` has told where somebody listens, which costs a cluster less.
    */
   readonly readAfter: (
     checkpoint: Checkpoint,

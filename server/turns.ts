@@ -22,8 +22,12 @@ export const STAND_BACK_MS = 100
 /** Clients on one link that nobody else served, one after the other, after which it stands back there no more. */
 export const VAIN_MAX = 8
 
-/** For this long; then one more client shows whether it still is so. ms. */
-export const ALONE_MS = 10_000
+/**
+ * For this long at first, since the server whose turn it is may only have been busy starting, and each time twice as long up
+ * to the most; after each time one more client shows whether it still is so. ms.
+ */
+export const ALONE_MS_FIRST = 1_000
+export const ALONE_MS_MOST = 16_000
 
 /** Clients that it stands back from at most; what is beyond is answered at once. */
 const HELD_MAX = 4_096
@@ -40,6 +44,8 @@ interface Held {
 interface LinkSeen {
   vain: number
   aloneUntil: Instant
+  /** How long it will not stand back the next time. ms. */
+  aloneMs: number
 }
 
 /** A link, as a message shows it. */
@@ -93,7 +99,9 @@ export class Turns {
     if (held === undefined) return false
     held.cancel()
     this.#held.delete(key)
-    this.#seenOn(held.link).vain = 0
+    const seen = this.#seenOn(held.link)
+    seen.vain = 0
+    seen.aloneMs = ALONE_MS_FIRST
     return true
   }
 
@@ -113,16 +121,19 @@ export class Turns {
 
   #stoodBackInVain(link: string): void {
     const seen = this.#seenOn(link)
-    if (++seen.vain < VAIN_MAX) return
+    const now = this.#options.now()
+    // Clients that came together are one sign, and do not make it stand back the less.
+    if (now < seen.aloneUntil || ++seen.vain < VAIN_MAX) return
     seen.vain = VAIN_MAX - 1
-    seen.aloneUntil = this.#options.now() + ALONE_MS
+    seen.aloneUntil = now + seen.aloneMs
+    seen.aloneMs = Math.min(2 * seen.aloneMs, ALONE_MS_MOST)
   }
 
   #seenOn(link: string): LinkSeen {
     const known = this.#links.get(link)
     if (known !== undefined) return known
     if (this.#links.size >= LINKS_MAX) this.#links.clear()
-    const seen = { vain: 0, aloneUntil: 0 }
+    const seen = { vain: 0, aloneUntil: 0, aloneMs: ALONE_MS_FIRST }
     this.#links.set(link, seen)
     return seen
   }

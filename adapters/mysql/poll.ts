@@ -4,7 +4,6 @@
  */
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
-import { START } from '../../domain/event-store.ts'
 import type { Checkpoint, EventReader, LogName, ReadError } from '../../domain/event-store.ts'
 import type { Link } from './link.ts'
 import { decoded, decodeHeads, HEADS } from './reader.ts'
@@ -22,8 +21,8 @@ const BUSY_EVENTS = 30
 
 export interface Poller {
   readonly onAppended: EventReader['onAppended']
-  /** The ends of the logs as the last question found them; of none when that got no answer. */
-  readonly seen: () => Checkpoint
+  /** The ends of the logs as the last question found them; undefined when that got no answer, and while none is put. */
+  readonly seen: () => Checkpoint | undefined
   /** What is appended to this log is no news: its writer knows. */
   readonly passOver: (log: LogName) => void
   readonly stop: () => void
@@ -78,7 +77,7 @@ export const makePoller = (link: Link): Poller => {
       next()
       return E.right(async () => void wakes.delete(own))
     },
-    seen: () => seen ?? START,
+    seen: () => (wakes.size === 0 ? undefined : seen),
     passOver: (log) => {
       own = log
     },

@@ -4,7 +4,6 @@
  */
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
-import { START } from '../../domain/event-store.ts'
 import type {
   Checkpoint,
   EventReader,
@@ -187,20 +186,17 @@ const partsAfter = (checkpoint: Checkpoint, heads: Checkpoint, countMax: number)
 /**
  * The events after a checkpoint. The heads are known before, and each log is read only up to its head as it was then: all
  * of that was committed, so also a store without snapshots, as NDB is, shows no gap in a log. The news of all logs cost
- * one statement, and another one to know the heads unless `seen`, which may be out of date, shows some news.
+ * one statement, and another one to know the heads unless they have been `seen`.
  */
 const readAfter = async (
   link: Link,
   checkpoint: Checkpoint,
   countMax: number,
-  seen: Checkpoint,
+  seen: Checkpoint | undefined,
 ): Promise<Either<ReadError, Page>> => {
-  let parts = partsAfter(checkpoint, seen, countMax)
-  if (parts.length === 0) {
-    const heads = decoded(await link.query(HEADS), decodeHeads)
-    if (E.isLeft(heads)) return heads
-    parts = partsAfter(checkpoint, heads.right, countMax)
-  }
+  const heads = seen === undefined ? decoded(await link.query(HEADS), decodeHeads) : E.right(seen)
+  if (E.isLeft(heads)) return heads
+  const parts = partsAfter(checkpoint, heads.right, countMax)
   if (parts.length === 0) return E.right({ events: [], next: checkpoint })
   const statement = parts.map(() => READ_PART).join(' UNION ALL ')
   const bounds = parts.flatMap(({ log, after, count }) => [log, after, after + count, count])
@@ -213,13 +209,13 @@ const readAfter = async (
 
 /**
  * The reading side, but for hearing of appends; see poll.ts. What is read over `polls` need not be causal, and `seen` gives
- * the ends of the logs as they were found there last.
+ * the ends of the logs as they were found there a moment ago, if somebody asks for them all the time.
  */
 export const makeReader = (
   pages: Link,
   quick: Link,
   polls: Link,
-  seen: () => Checkpoint,
+  seen: () => Checkpoint | undefined,
 ): Omit<EventReader, 'close' | 'onAppended'> => ({
   readStream: (stream, from, countMax) => async () =>
     decoded(await pages.query(READ_STREAM, [stream, from, countMax]), decodeSealedRows),
@@ -231,7 +227,7 @@ export const makeReader = (
   readAfter: (checkpoint, countMax, freshness) => () =>
     freshness === 'seen'
       ? readAfter(polls, checkpoint, countMax, seen())
-      : readAfter(pages, checkpoint, countMax, START),
+      : readAfter(pages, checkpoint, countMax, undefined),
   readLog: (log, after, countMax) => async () =>
     decoded(await pages.query(READ_LOG, [log, after, SEQ_MAX, countMax]), decodeSealedRows),
   heads: () => async () => decoded(await quick.query(HEADS), decodeHeads),

@@ -160,6 +160,7 @@ const connect = (endpoint: Endpoint4, { ports, receive }: Listen4Options): void 
         destinationPort: to.port,
       }
       raw.sendTo(bytes, flow, to.unicastHardware)
+      socket.answered()
     }
   }
   socket.onDatagram((bytes, from) => {

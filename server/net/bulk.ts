@@ -9,19 +9,24 @@ import type { Endpoint } from './socket.ts'
 
 /** What one socket sends and receives in bulk. */
 export interface Bulk {
-  /** Hands over what waits, unless this turn of the event loop has done so; a failure is `-errno`. */
-  readonly drain: (take: (octets: Uint8Array, from: Endpoint) => void) => number
+  /** Hands over what waits, at most {@link CAPACITY} datagrams; how many, or `-errno`. */
+  readonly receive: (take: Take) => number
+  /** The same, unless this turn of the event loop has done so. */
+  readonly drain: (take: Take) => number
   /** Keeps a datagram to be sent when this turn's work is done; `false` when it is not for bulk. */
   readonly send: (octets: Uint8Array, to: Endpoint) => boolean
   /** Sends what was kept. To be called before the descriptor is closed. */
   readonly flush: () => void
 }
 
+/** Takes a datagram. */
+type Take = (octets: Uint8Array, from: Endpoint) => void
+
 /** Told of a datagram that the kernel would not take; `error` is `-errno`. */
 export type Refused = (error: number, octets: Uint8Array, to: Endpoint) => void
 
-/** Messages taken in at once: what the rest of the service must not wait longer for. */
-const CAPACITY = 64
+/** Datagrams taken in at once: what the rest of the service must not wait longer for. */
+export const CAPACITY = 64
 /** A UDP datagram of any length. */
 const RECEIVED_MAX = 65_536
 /** Replies beyond that are fragmented, and rare. */
@@ -37,15 +42,19 @@ export const openBulk = (native: Native, fd: number, peers: PeerAddresses, refus
   const nextTurn = (): void => {
     drained = false
   }
+  const receive = (take: Take): number => {
+    for (let i = 0; i < CAPACITY; i++) received.setNameLength(i, peers.octets)
+    const count = native.receiveMany(fd, received.headerAddress(0), CAPACITY)
+    for (let i = 0; i < count; i++) take(received.payload(i), peers.read(received.view, received.nameAt(i)))
+    return count
+  }
   return {
+    receive,
     drain: (take) => {
       if (drained) return 0
       drained = true
       setImmediate(nextTurn)
-      for (let i = 0; i < CAPACITY; i++) received.setNameLength(i, peers.octets)
-      const count = native.receiveMany(fd, received.headerAddress(0), CAPACITY)
-      for (let i = 0; i < count; i++) take(received.payload(i), peers.read(received.view, received.nameAt(i)))
-      return count
+      return receive(take)
     },
     send: (octets, to) => {
       const name = octets.length > SENT_MAX ? undefined : peers.write(to)

@@ -2,15 +2,9 @@ import { createSocket } from 'node:dgram'
 import type { Socket, SocketOptions } from 'node:dgram'
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
-import type { Instant } from '../../domain/instant.ts'
-import { openBulk } from './bulk.ts'
-import type { Bulk, Refused } from './bulk.ts'
-import { linux, littleEndian } from './native.ts'
+import { linux } from './native.ts'
 import type { Native } from './native.ts'
-import { peers4, peers6 } from './peer-address.ts'
-import { makeCounters } from './socket.ts'
-import type { DatagramHandler, DatagramSocket, Endpoint, LocalEndpoint, SocketCounters } from './socket.ts'
-import { describeCode, errorName, socketError } from './socket-error.ts'
+import { errorName, socketError } from './socket-error.ts'
 import type { Attempt, SocketError } from './socket-error.ts'
 
 /** What a native socket is to have before it is bound. */
@@ -31,11 +25,19 @@ export interface PlainPlan {
   readonly receiveBufferBytes: number
 }
 
-/** A bound `dgram` socket, with its file descriptor when it was made by native calls. */
+/** A bound `dgram` socket. */
 export interface BoundSocket {
   readonly family: 4 | 6
   readonly socket: Socket
-  readonly fd?: number
+  /** Present when it was made by native calls: then `socket` is only what reads from it. */
+  readonly descriptor?: OwnDescriptor
+}
+
+/** A bound file descriptor of ours. */
+export interface OwnDescriptor {
+  readonly fd: number
+  /** Gives it to another `dgram` socket, when the one before has been closed. Throws what `dgram` throws. */
+  readonly read: () => Socket
 }
 
 /** Makes a socket with native calls, bound as planned. The descriptor belongs to the caller; nothing reads from it. */
@@ -49,24 +51,38 @@ export const bindDescriptor = (native: Native, plan: NativePlan): Either<SocketE
   return E.left(socketError(errorName(failed), attempt))
 }
 
-/** Hands a bound descriptor to `dgram`, which reads from it and closes it at the end. */
-export const adoptDescriptor = async (
+/** Has `dgram` read from a bound descriptor, which is ours from then on; on `Left` it is closed. */
+export const adoptDescriptor = (
   native: Native,
   fd: number,
   { attempt, reuseAddress }: Pick<NativePlan, 'attempt' | 'reuseAddress'>,
-): Promise<Either<SocketError, BoundSocket>> => {
-  const bound = await bindDgram(openDgram(attempt.family), { fd, exclusive: true }, attempt)
-  if (E.isLeft(bound)) {
-    native.close(fd)
-    return bound
+): Either<SocketError, BoundSocket> => {
+  const { family } = attempt
+  const read = (): Socket => {
+    const socket = openDgram(family)
+    // `dgram` closes what it is given, so it is given a duplicate: Node has no other way to stop reading.
+    const duplicate = native.duplicate(fd)
+    try {
+      socket.bind({ fd: duplicate, exclusive: true })
+    } catch (error) {
+      socket.close()
+      if (duplicate >= 0) native.close(duplicate)
+      throw error
+    }
+    // libuv sets SO_REUSEADDR on every descriptor it adopts, which would let a second server take the port after us.
+    if (!reuseAddress) native.setOption(fd, linux.SOL_SOCKET, linux.SO_REUSEADDR, 0)
+    return socket
   }
-  // libuv sets SO_REUSEADDR on every descriptor it adopts, which would let a second server take the port after us.
-  if (!reuseAddress) native.setOption(fd, linux.SOL_SOCKET, linux.SO_REUSEADDR, 0)
-  return E.right({ family: attempt.family, socket: bound.right, fd })
+  try {
+    return E.right({ family, socket: read(), descriptor: { fd, read } })
+  } catch (error) {
+    native.close(fd)
+    return E.left(socketError((error as NodeJS.ErrnoException).code ?? (error as Error).message, attempt))
+  }
 }
 
-/** Makes a socket with native calls, bound to the attempt's interface, and hands it to `dgram`. */
-export const bindNative = async (native: Native, plan: NativePlan): Promise<Either<SocketError, BoundSocket>> => {
+/** Makes a socket with native calls, bound to the attempt's interface, and has `dgram` read from it. */
+export const bindNative = (native: Native, plan: NativePlan): Either<SocketError, BoundSocket> => {
   const fd = bindDescriptor(native, plan)
   return E.isLeft(fd) ? fd : adoptDescriptor(native, fd.right, plan)
 }
@@ -123,7 +139,7 @@ const openDgram = (family: 4 | 6, options: Partial<SocketOptions> = {}): Socket 
 
 const bindDgram = (
   socket: Socket,
-  where: { fd: number; exclusive: true } | { address: string; port: number; exclusive: true },
+  where: { address: string; port: number; exclusive: true },
   attempt: Attempt,
 ): Promise<Either<SocketError, Socket>> =>
   new Promise((resolve) => {
@@ -137,106 +153,3 @@ const bindDgram = (
       resolve(E.right(socket))
     })
   })
-
-/** Gives a bound socket the form the server works with. `native` is needed only for sockets it made. */
-export const wrapSocket = (
-  bound: BoundSocket,
-  options: {
-    readonly interfaceName?: string | undefined
-    readonly notice?: string | undefined
-    readonly now: () => Instant
-    readonly native?: Native | undefined
-    /** Counters to share with another socket; its own ones when absent. */
-    readonly counters?: SocketCounters
-  },
-): DatagramSocket => {
-  const { socket, fd } = bound
-  const { interfaceName, notice, now, native, counters = makeCounters() } = options
-  let handler: DatagramHandler | undefined
-  let closing: Promise<void> | undefined
-  const sendFailed = (error: Error): void => {
-    counters.sendErrors++
-    counters.lastError = error.message
-  }
-  const onSent = (error: Error | null): void => {
-    if (error !== null) sendFailed(error)
-  }
-  const sendAlone = (bytes: Uint8Array, to: Endpoint): boolean => {
-    try {
-      socket.send(bytes, to.port, to.address, onSent)
-      return true
-    } catch (error) {
-      // A closed socket or an impossible port: Node throws these.
-      sendFailed(error as Error)
-      return false
-    }
-  }
-  const bulk = openBulkAt(bound, options, (error, bytes, to) => {
-    // Where the kernel has no room just now, Node waits until it has.
-    if (error === NO_ROOM) sendAlone(bytes, to)
-    else sendFailed(new Error(describeCode(errorName(error))))
-  })
-  const take = (bytes: Uint8Array, from: Endpoint): void => {
-    if (handler === undefined) {
-      counters.unheard++
-      return
-    }
-    counters.received++
-    handler(bytes, from, now())
-  }
-  socket.on('message', (bytes, from) => {
-    take(bytes, from)
-    const failed = bulk?.drain(take) ?? 0
-    if (failed < 0 && failed !== NOTHING_THERE) {
-      counters.receiveErrors++
-      counters.lastError = describeCode(errorName(failed))
-    }
-  })
-  socket.on('error', (error) => {
-    counters.receiveErrors++
-    counters.lastError = error.message
-  })
-  const { address, port } = socket.address()
-  const local: LocalEndpoint = { address, port, ...(interfaceName === undefined ? {} : { interfaceName }) }
-  return {
-    local,
-    counters,
-    receiveBufferBytes: socket.getRecvBufferSize(),
-    ...(notice === undefined ? {} : { notice }),
-    onDatagram: (next) => {
-      handler = next
-    },
-    send: (bytes: Uint8Array, to: Endpoint): void => {
-      const inBulk = closing === undefined && bulk?.send(bytes, to) === true
-      if (inBulk || sendAlone(bytes, to)) counters.sent++
-    },
-    kernelDrops: () =>
-      native === undefined || fd === undefined || closing !== undefined ? undefined : readDrops(native, fd),
-    close: () => {
-      bulk?.flush()
-      closing ??= new Promise((resolve) => socket.close(() => resolve()))
-      return closing
-    },
-  }
-}
-
-/** EAGAIN, which is EWOULDBLOCK, as native calls return it. */
-const NO_ROOM = -11
-const NOTHING_THERE = NO_ROOM
-
-/** Sockets that only Node knows have none. */
-const openBulkAt = (
-  { fd, family }: BoundSocket,
-  { native, interfaceName }: { readonly native?: Native | undefined; readonly interfaceName?: string | undefined },
-  refused: Refused,
-): Bulk | undefined => {
-  if (native === undefined || fd === undefined) return undefined
-  return openBulk(native, fd, family === 4 ? peers4() : peers6(interfaceName), refused)
-}
-
-/** SO_MEMINFO fills nine 32-bit numbers; the last counts the drops (SK_MEMINFO_DROPS). */
-const readDrops = (native: Native, fd: number): number | undefined => {
-  const info = new Uint8Array(9 * 4)
-  const length = native.getOption(fd, linux.SOL_SOCKET, linux.SO_MEMINFO, info)
-  return length < info.length ? undefined : new DataView(info.buffer).getUint32(8 * 4, littleEndian)
-}

@@ -19,6 +19,8 @@ export interface Native {
   /** sendto(2) of the first `length` octets of `bytes`; never waits. Returns the octets sent. */
   readonly sendTo: (fd: number, bytes: Uint8Array, length: number, address: Uint8Array) => number
   readonly close: (fd: number) => number
+  /** fcntl(2) with F_DUPFD_CLOEXEC: another descriptor of the same socket. */
+  readonly duplicate: (fd: number) => number
   /** Whether `receiveMany` and `sendMany` can be used on this machine. */
   readonly canBatch: boolean
   /** Memory for good: it is never given back. */
@@ -57,6 +59,7 @@ export const littleEndian = endianness() === 'LE'
 const SOCK_NONBLOCK = 0x800
 const SOCK_CLOEXEC = 0x80000
 const MSG_DONTWAIT = 0x40
+const F_DUPFD_CLOEXEC = 1030
 /** EBADF. */
 const NO_SUCH_DESCRIPTOR = -9
 
@@ -90,6 +93,7 @@ const bindCalls = (koffi: Koffi): Native => {
   const getsockopt = libc.func('int getsockopt(int, int, int, void *, void *)')
   const sendto = libc.func('intptr_t sendto(int, const void *, size_t, int, const void *, uint32_t)')
   const close = libc.func('int close(int)')
+  const fcntl = libc.func('int fcntl(int, int, ...)')
   const recvmmsg = libc.func('int recvmmsg(int, void *, uint32_t, int, void *)')
   const sendmmsg = libc.func('int sendmmsg(int, void *, uint32_t, int)')
   const orErrno = (result: number): number => (result < 0 ? -koffi.errno() : result)
@@ -114,6 +118,7 @@ const bindCalls = (koffi: Koffi): Native => {
     sendTo: (fd, bytes, length, address) =>
       orErrno(Number(sendto(fd, bytes, length, MSG_DONTWAIT, address, address.length))),
     close: (fd) => orErrno(close(fd)),
+    duplicate: (fd) => orErrno(fcntl(fd, F_DUPFD_CLOEXEC, 'int', 0)),
     // The structures of message-batch.ts are laid out for 64 bits, the low octet first.
     canBatch: littleEndian && koffi.sizeof('void *') === 8 && areCalls,
     allocate: (octets) => {

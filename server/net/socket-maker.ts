@@ -6,9 +6,10 @@
  */
 import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
-import { adoptDescriptor, bindDescriptor, wrapSocket } from './dgram-socket.ts'
+import { adoptDescriptor, bindDescriptor } from './dgram-socket.ts'
 import type { NativePlan } from './dgram-socket.ts'
 import type { Native } from './native.ts'
+import { wrapSocket } from './server-socket.ts'
 import { makeCounters } from './socket.ts'
 import type { DatagramSocket, Opening } from './socket.ts'
 import type { SocketError } from './socket-error.ts'
@@ -62,7 +63,7 @@ export const inheritedSockets = (native: Native, descriptors: ReadonlyArray<Desc
       return E.left({ _tag: 'SocketFailed', code: 'ENOTSOCK', message })
     }
     const { interfaceName } = plan.right.attempt
-    const bound = await adoptDescriptor(native, descriptor.fd, plan.right)
+    const bound = adoptDescriptor(native, descriptor.fd, plan.right)
     return E.isLeft(bound) ? bound : E.right(wrapSocket(bound.right, { interfaceName, now, native }))
   }
   return {
@@ -84,6 +85,7 @@ const silentSocket = (native: Native, fd: number, { attempt, receiveBufferBytes 
     receiveBufferBytes,
     onDatagram: () => undefined,
     send: () => undefined,
+    answered: () => undefined,
     kernelDrops: () => undefined,
     close: async () => {
       if (isOpen) native.close(fd)

@@ -47,6 +47,8 @@ export interface DatagramSocket {
   onDatagram(handler: DatagramHandler): void
   /** Sends `bytes`, which must not change until the next turn of the event loop. Never throws; errors are counted. */
   send(bytes: Uint8Array, to: Endpoint): void
+  /** Tells it that what it heard was answered by other means than `send`. */
+  answered(): void
   /** Datagrams that the kernel dropped because the receive buffer was full; undefined where that is not known. */
   kernelDrops(): number | undefined
   /** Stops receiving and frees the port. May be called twice. */

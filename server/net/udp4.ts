@@ -2,12 +2,13 @@ import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import * as O from 'fp-ts/lib/Option.js'
 import { ip4Bytes, parseIp4 } from '../../domain/address.ts'
-import { bindNative, bindPlain, wrapSocket } from './dgram-socket.ts'
+import { bindNative, bindPlain } from './dgram-socket.ts'
 import type { NativePlan } from './dgram-socket.ts'
 import { findInterface } from './interfaces.ts'
 import { loadNative } from './native.ts'
 import type { NativeResult } from './native.ts'
 import { socketAddress } from './peer-address.ts'
+import { wrapSocket } from './server-socket.ts'
 import { RECEIVE_BUFFER_BYTES } from './socket.ts'
 import type { DatagramSocket, OpenOptions, Opening } from './socket.ts'
 import type { SocketError } from './socket-error.ts'
@@ -42,7 +43,7 @@ export const openUdp4 =
     if (E.isLeft(planned)) return planned
     const plan = planned.right
     if (E.isRight(native)) {
-      const bound = await bindNative(native.right, plan)
+      const bound = bindNative(native.right, plan)
       if (E.isLeft(bound)) return bound
       return E.right(wrapSocket(bound.right, { interfaceName, now, native: native.right }))
     }

@@ -3,13 +3,14 @@ import type { Either } from 'fp-ts/lib/Either.js'
 import * as O from 'fp-ts/lib/Option.js'
 import { isIPv6 } from 'node:net'
 import { ip6Bytes, parseIp6 } from '../../domain/address.ts'
-import { bindNative, bindPlain, wrapSocket } from './dgram-socket.ts'
+import { bindNative, bindPlain } from './dgram-socket.ts'
 import type { BoundSocket, NativePlan } from './dgram-socket.ts'
 import { findInterface, linkLocalAddress } from './interfaces.ts'
 import type { NetworkInterface } from './interfaces.ts'
 import { littleEndian, loadNative } from './native.ts'
 import type { NativeResult } from './native.ts'
 import { socketAddress } from './peer-address.ts'
+import { wrapSocket } from './server-socket.ts'
 import { RECEIVE_BUFFER_BYTES } from './socket.ts'
 import type { DatagramSocket, OpenOptions, Opening } from './socket.ts'
 import { describeCode } from './socket-error.ts'
@@ -55,7 +56,7 @@ const openOnAddress = async (options: Udp6Options, native: NativeResult): Promis
   if (!isIPv6(address)) return E.left({ _tag: 'NoSuchAddress', message: `${address} is not an IPv6 address` })
   const plan = planFor(options, address)
   if (E.isRight(native)) {
-    const bound = await bindNative(native.right, plan)
+    const bound = bindNative(native.right, plan)
     if (E.isLeft(bound)) return bound
     return E.right(wrapSocket(bound.right, { now, native: native.right }))
   }
@@ -71,7 +72,7 @@ const openOnInterface = async (
   const found = findInterface(interfaceName)
   if (E.isLeft(found)) return found
   if (E.isLeft(native)) return openWithoutNative(options, found.right, groupsOf(options), native.left)
-  const bound = await bindNative(native.right, planOn(options, found.right))
+  const bound = bindNative(native.right, planOn(options, found.right))
   if (E.isLeft(bound)) return bound
   return E.right(wrapSocket(bound.right, { interfaceName, now: options.now, native: native.right }))
 }

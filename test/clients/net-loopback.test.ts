@@ -158,6 +158,52 @@ describe('sockets on loopback', () => {
     expect(server.counters).toMatchObject({ received: sent.length, sent: sent.length, sendErrors: 0, receiveErrors: 0 })
   })
 
+  it('look at what comes only now and then while it is much and none of it is answered, and miss nothing', async () => {
+    let readers = 0
+    const native = E.map((real: Native) => ({
+      ...real,
+      duplicate: (fd: number) => {
+        readers++
+        return real.duplicate(fd)
+      },
+    }))(loadNative())
+    let clock = 1_700_000_000_000
+    const server = await open(openUdp4({ ...four, now: () => ++clock }, native))
+    const client = await open(openUdp4(four))
+    const heard: string[] = []
+    server.onDatagram((bytes, from) => {
+      heard.push(Buffer.from(bytes).toString())
+      if (bytes.length > 3) server.send(bytes, from)
+    })
+    const sent: string[] = []
+    const flood = async (count: number): Promise<void> => {
+      for (let n = 0; n < count; n++) {
+        sent.push(String(sent.length % 1_000))
+        client.send(Buffer.from(sent.at(-1) as string), server.local)
+      }
+      while (heard.length < sent.length) await new Promise((resolve) => setTimeout(resolve, 1))
+    }
+    const ask = async (): Promise<void> => {
+      const answer = next(client)
+      sent.push('please')
+      client.send(Buffer.from('please'), server.local)
+      expect((await answer).text).toBe('please')
+    }
+    for (let burst = 0; burst < 6; burst++) await flood(60)
+    expect(readers).toBe(1)
+    await ask()
+    expect(readers).toBe(2)
+    await flood(10)
+    await ask()
+    expect(readers).toBe(2)
+    for (let burst = 0; burst < 6; burst++) await flood(60)
+    expect(heard).toEqual(sent)
+    expect(server.counters).toMatchObject({ received: sent.length, sent: 2, receiveErrors: 0, sendErrors: 0 })
+    await server.close() // while it only looks
+    const { port } = server.local
+    expect((await open(openUdp4({ ...four, port }))).local.port).toBe(port)
+  })
+
   it('count an impossible destination and go on', async () => {
     const socket = await open(openUdp4(four))
     socket.send(Buffer.from('x'), { address: '127.0.0.1', port: 70_000 })

@@ -85,6 +85,7 @@ const socketTo = (server: (bytes: Uint8Array, before: number) => ReadonlyArray<U
       const replies = server(bytes, counters.sent++)
       setImmediate(() => replies.forEach((reply) => handler(reply, from, 0)))
     },
+    answered: () => undefined,
     kernelDrops: () => undefined,
     close: () => Promise.resolve(),
   }

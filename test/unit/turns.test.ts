@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Timer } from '../../projections/timer.ts'
-import { ALONE_MS, STAND_BACK_MS, Turns, VAIN_MAX } from '../../server/turns.ts'
+import { ALONE_MS_FIRST, ALONE_MS_MOST, STAND_BACK_MS, Turns, VAIN_MAX } from '../../server/turns.ts'
 import type { LinkName } from '../../server/turns.ts'
 
 /** Time that passes when the test says so. */
@@ -114,14 +114,57 @@ describe('turns', () => {
     expect(standsBack(101)).toBe(false)
     const other = Array.from({ length: 100 }, (_, n) => linkOf(`other ${n}`)).find((on) => standsBack(102, on))
     expect(other).toBeDefined()
-    pass(ALONE_MS)
-    inVain(103)
-    expect(standsBack(104)).toBe(false)
-    pass(ALONE_MS)
+    pass(ALONE_MS_FIRST)
+    expect(standsBack(103)).toBe(true)
+    expect(turns.chosen(client(103))).toBe(true)
+    inVain(104)
     expect(standsBack(105)).toBe(true)
-    expect(turns.chosen(client(105))).toBe(true)
-    inVain(106)
-    expect(standsBack(107)).toBe(true)
+  })
+
+  it('are tried again as soon when many clients came at one moment', () => {
+    const { turnsOf, link, pass } = given()
+    const turns = turnsOf('b')
+    const standsBack = (n: number): boolean => turns.standsBack(client(n), link, () => undefined)
+    for (let n = 1; n <= 8 * VAIN_MAX; n++) expect(standsBack(n)).toBe(true)
+    pass(STAND_BACK_MS)
+    expect(standsBack(100)).toBe(false)
+    pass(ALONE_MS_FIRST)
+    expect(standsBack(101)).toBe(true)
+  })
+
+  it('are tried again the less often, the longer nobody else answers', () => {
+    const { turnsOf, link, now, pass } = given()
+    const turns = turnsOf('b')
+    /** After one client in vain, how long it does not stand back. ms. */
+    const aloneMs = (n: number): number => {
+      expect(turns.standsBack(client(n), link, () => undefined)).toBe(true)
+      pass(STAND_BACK_MS)
+      const from = now()
+      while (!turns.standsBack(client(n + 10_000), link, () => undefined)) pass(ALONE_MS_FIRST / 2)
+      turns.stop()
+      return now() - from
+    }
+    const untilAlone = (): void => {
+      for (let n = 1; n < VAIN_MAX; n++) {
+        expect(turns.standsBack(client(n), link, () => undefined)).toBe(true)
+        pass(STAND_BACK_MS)
+      }
+    }
+    untilAlone()
+    const first = ALONE_MS_FIRST
+    expect([20, 21, 22, 23, 24, 25, 26].map(aloneMs)).toEqual([
+      first,
+      2 * first,
+      4 * first,
+      8 * first,
+      ALONE_MS_MOST,
+      ALONE_MS_MOST,
+      ALONE_MS_MOST,
+    ])
+    turns.standsBack(client(30), link, () => undefined)
+    expect(turns.chosen(client(30))).toBe(true)
+    untilAlone()
+    expect(aloneMs(31)).toBe(first)
   })
 
   it('are nobody’s where a server is alone or does not see itself', () => {
