@@ -19,7 +19,7 @@ import type { Stage, Topology } from './stage.ts'
 
 const TOGETHER = 64
 /** Clients of each family that are served before the clock runs: a program that has just started is still being compiled. */
-const WARM_UP = 200 * TOGETHER
+const WARM_UP = 400 * TOGETHER
 const NODES = [0, 1, 2]
 
 /** The nodes hold all data in memory: with less, what is measured is how soon they write pages out and read them again. */
@@ -93,7 +93,7 @@ const measure = async (stage: Stage, name: string, clients: number): Promise<Lin
 
 const { values } = parseArgs({
   options: {
-    clients: { type: 'string', default: '6400' },
+    clients: { type: 'string', default: '12800' },
     only: { type: 'string', default: '' },
     rounds: { type: 'string', default: '3' },
   },
