@@ -82,12 +82,16 @@ export class Turns {
     const link = `${relay}%${interfaceName}`
     if (this.#held.has(key)) return true // it comes twice at once, by two relays
     if (this.#options.now() < this.#seenOn(link).aloneUntil) return false
+    const { timer } = this.#options
     const inVain = (): void => {
+      if (this.#held.get(key) !== held) return
       this.#held.delete(key)
       this.#stoodBackInVain(link)
       act()
     }
-    this.#held.set(key, { link, cancel: this.#options.timer.after(behind * STAND_BACK_MS, inVain) })
+    // What the client chose may have come already, to be heard in this turn of the event loop, after the timers.
+    const held: Held = { link, cancel: timer.after(behind * STAND_BACK_MS, () => timer.soon(inVain)) }
+    this.#held.set(key, held)
     return true
   }
 

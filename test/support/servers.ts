@@ -143,7 +143,7 @@ export const turnsOfSecond = (relay: string): { readonly turns: Turns; readonly 
     waiting.push(act)
     return () => void (waiting = waiting.filter((each) => each !== act))
   }
-  const timer = { ...realTimer, after }
+  const timer: Timer = { after, soon: (act) => act() }
   const alive = ['a', 'b']
   const link = { relay, interfaceName: undefined }
   const turnsOf = (own: string): Turns => new Turns({ share: () => ({ own, alive }), now: () => 0, timer })

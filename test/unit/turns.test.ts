@@ -8,19 +8,23 @@ import type { LinkName } from '../../server/turns.ts'
 const makeClock = () => {
   let now = 1_000
   let waiting: { readonly at: number; readonly act: () => void }[] = []
+  const soon: (() => void)[] = []
   const timer: Timer = {
     after: (ms, act) => {
       const entry = { at: now + ms, act }
       waiting.push(entry)
       return () => void (waiting = waiting.filter((each) => each !== entry))
     },
-    soon: (act) => act(),
+    soon: (act) => void soon.push(act),
   }
-  const pass = (ms: number): void => {
+  /** Time goes on; then what waits at the sockets is heard, and then comes what was to come soon. */
+  const pass = (ms: number, hear: () => void = () => undefined): void => {
     now += ms
     const due = waiting.filter(({ at }) => at <= now)
     waiting = waiting.filter(({ at }) => at > now)
     for (const { act } of due) act()
+    hear()
+    for (const act of soon.splice(0)) act()
   }
   return { now: () => now, timer, pass }
 }
@@ -88,6 +92,21 @@ describe('turns', () => {
     pass(STAND_BACK_MS)
     expect(answered).toEqual([2])
     expect(turns.chosen(client(2))).toBe(false)
+  })
+
+  it('end for a client whose choice had come when the time was over, and was heard after that', () => {
+    const { turnsOf, link, pass } = given()
+    const turns = turnsOf('b')
+    const answered: number[] = []
+    const standsBack = (n: number): boolean => turns.standsBack(client(n), link, () => answered.push(n))
+    for (let n = 1; n <= 2 * VAIN_MAX; n++) expect(standsBack(n)).toBe(true)
+    pass(2 * STAND_BACK_MS, () => {
+      for (let n = 1; n <= 2 * VAIN_MAX; n++) expect(turns.chosen(client(n))).toBe(true)
+      expect(standsBack(100)).toBe(true)
+    })
+    expect(answered).toEqual([])
+    pass(STAND_BACK_MS)
+    expect(answered).toEqual([100])
   })
 
   it('answer a client once that came by two relays at once', () => {
