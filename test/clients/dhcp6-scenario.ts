@@ -139,6 +139,8 @@ const steps = (place: Place6, players: typeof cast): void => {
 
   it('release what they have and get it again', () =>
     all(async ({ client, capture, held }) => {
+      // dhcpcd that is told to release while its Renew is under way ends without a Release: just after one, none is for T1.
+      await client.lease(client.mark())
       const from = capture.seen6().length
       await client.release()
       const released = await capture.wait6('Release', ({ type }) => type === 'Release', from)
