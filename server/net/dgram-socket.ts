@@ -36,7 +36,7 @@ export interface BoundSocket {
 /** A bound file descriptor of ours. */
 export interface OwnDescriptor {
   readonly fd: number
-  /** Gives it to another `dgram` socket, when the one before has been closed. Throws what `dgram` throws. */
+  /** Gives it to another `dgram` socket, when the one before has been closed. Throws errors named by the system's codes. */
   readonly read: () => Socket
 }
 
@@ -59,14 +59,15 @@ export const adoptDescriptor = (
 ): Either<SocketError, BoundSocket> => {
   const { family } = attempt
   const read = (): Socket => {
-    const socket = openDgram(family)
     // `dgram` closes what it is given, so it is given a duplicate: Node has no other way to stop reading.
     const duplicate = native.duplicate(fd)
+    if (duplicate < 0) throw new Error(errorName(duplicate))
+    const socket = openDgram(family)
     try {
       socket.bind({ fd: duplicate, exclusive: true })
     } catch (error) {
       socket.close()
-      if (duplicate >= 0) native.close(duplicate)
+      native.close(duplicate)
       throw error
     }
     // libuv sets SO_REUSEADDR on every descriptor it adopts, which would let a second server take the port after us.
@@ -77,9 +78,12 @@ export const adoptDescriptor = (
     return E.right({ family, socket: read(), descriptor: { fd, read } })
   } catch (error) {
     native.close(fd)
-    return E.left(socketError((error as NodeJS.ErrnoException).code ?? (error as Error).message, attempt))
+    return E.left(socketError(codeOf(error), attempt))
   }
 }
+
+/** The system's code of an error that was thrown, such as EMFILE. */
+export const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? (error as Error).message
 
 /** Makes a socket with native calls, bound to the attempt's interface, and has `dgram` read from it. */
 export const bindNative = (native: Native, plan: NativePlan): Either<SocketError, BoundSocket> => {

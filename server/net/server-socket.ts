@@ -4,6 +4,7 @@ import type { Instant } from '../../domain/instant.ts'
 import { Attention } from './attention.ts'
 import { CAPACITY, openBulk } from './bulk.ts'
 import type { Bulk, Refused } from './bulk.ts'
+import { codeOf } from './dgram-socket.ts'
 import type { BoundSocket } from './dgram-socket.ts'
 import { lookNowAndThen } from './looks.ts'
 import { linux, littleEndian } from './native.ts'
@@ -140,7 +141,7 @@ class Ear {
       this.#stopLooking = undefined
     } catch (error) {
       // No descriptor is free just now; looking goes on.
-      this.#options.failed((error as Error).message)
+      this.#options.failed(describeCode(codeOf(error)))
     }
     return this.#socket
   }

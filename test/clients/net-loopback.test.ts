@@ -9,6 +9,7 @@ import { openUdp6 } from '../../server/net/udp6.ts'
 
 const now = (): number => 1_700_000_000_000
 const noNative = E.left('it was taken away for this test')
+const EMFILE = -24
 const opened: DatagramSocket[] = []
 
 const open = async (opening: Opening<DatagramSocket>): Promise<DatagramSocket> => {
@@ -160,9 +161,11 @@ describe('sockets on loopback', () => {
 
   it('look at what comes only now and then while it is much and none of it is answered, and miss nothing', async () => {
     let readers = 0
+    let noDescriptors = false
     const native = E.map((real: Native) => ({
       ...real,
       duplicate: (fd: number) => {
+        if (noDescriptors) return EMFILE
         readers++
         return real.duplicate(fd)
       },
@@ -193,12 +196,20 @@ describe('sockets on loopback', () => {
     expect(readers).toBe(1)
     await ask()
     expect(readers).toBe(2)
+    for (let burst = 0; burst < 6; burst++) await flood(60)
+    noDescriptors = true
+    await ask()
+    expect(server.counters.lastError).toMatch(/too many open files/)
+    await flood(10)
+    noDescriptors = false
+    await ask()
+    expect(readers).toBe(3)
     await flood(10)
     await ask()
-    expect(readers).toBe(2)
+    expect(readers).toBe(3)
     for (let burst = 0; burst < 6; burst++) await flood(60)
     expect(heard).toEqual(sent)
-    expect(server.counters).toMatchObject({ received: sent.length, sent: 2, receiveErrors: 0, sendErrors: 0 })
+    expect(server.counters).toMatchObject({ received: sent.length, sent: 4, sendErrors: 0 })
     await server.close() // while it only looks
     const { port } = server.local
     expect((await open(openUdp4({ ...four, port }))).local.port).toBe(port)
@@ -214,6 +225,12 @@ describe('sockets on loopback', () => {
     const back = next(socket)
     socket.send(Buffer.from('still here'), socket.local)
     expect((await back).text).toBe('still here')
+  })
+
+  it('say what is wrong when the process may open no more files', async () => {
+    const native = E.map((real: Native) => ({ ...real, duplicate: () => EMFILE }))(loadNative())
+    const refused = await refuse(openUdp4(four, native))
+    expect(refused).toMatchObject({ _tag: 'SocketFailed', message: expect.stringMatching(/too many open files/) })
   })
 
   it('refuse addresses and interfaces that are not there', async () => {
