@@ -4,7 +4,7 @@ import * as E from 'fp-ts/lib/Either.js'
 import type { Either } from 'fp-ts/lib/Either.js'
 import { linux } from './native.ts'
 import type { Native } from './native.ts'
-import { errorName, socketError } from './socket-error.ts'
+import { codeOf, errorName, socketError } from './socket-error.ts'
 import type { Attempt, SocketError } from './socket-error.ts'
 
 /** What a native socket is to have before it is bound. */
@@ -82,9 +82,6 @@ export const adoptDescriptor = (
   }
 }
 
-/** The system's code of an error that was thrown, such as EMFILE. */
-export const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? (error as Error).message
-
 /** Makes a socket with native calls, bound to the attempt's interface, and has `dgram` read from it. */
 export const bindNative = (native: Native, plan: NativePlan): Either<SocketError, BoundSocket> => {
   const fd = bindDescriptor(native, plan)
@@ -149,7 +146,7 @@ const bindDgram = (
   new Promise((resolve) => {
     const onError = (error: NodeJS.ErrnoException): void => {
       socket.close()
-      resolve(E.left(socketError(error.code ?? error.message, attempt)))
+      resolve(E.left(socketError(codeOf(error), attempt)))
     }
     socket.once('error', onError)
     socket.bind(where, () => {

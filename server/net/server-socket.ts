@@ -4,7 +4,6 @@ import type { Instant } from '../../domain/instant.ts'
 import { Attention } from './attention.ts'
 import { CAPACITY, openBulk } from './bulk.ts'
 import type { Bulk, Refused } from './bulk.ts'
-import { codeOf } from './dgram-socket.ts'
 import type { BoundSocket } from './dgram-socket.ts'
 import { lookNowAndThen } from './looks.ts'
 import { linux, littleEndian } from './native.ts'
@@ -12,7 +11,7 @@ import type { Native } from './native.ts'
 import { peers4, peers6 } from './peer-address.ts'
 import { makeCounters } from './socket.ts'
 import type { DatagramHandler, DatagramSocket, Endpoint, LocalEndpoint, SocketCounters } from './socket.ts'
-import { describeCode, errorName } from './socket-error.ts'
+import { codeOf, describeCode, errorName } from './socket-error.ts'
 
 /** Datagrams taken in at one look, about. */
 const LOOK_MAX = 1_024

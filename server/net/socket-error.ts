@@ -63,6 +63,9 @@ export const socketError = (code: string, attempt: Attempt): SocketError => {
 export const errorName = (negativeErrno: number): string =>
   getSystemErrorMap().get(negativeErrno)?.[0] ?? `errno ${-negativeErrno}`
 
+/** The system's code of an error that was thrown, such as EMFILE. */
+export const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? (error as Error).message
+
 /** "operation not permitted (EPERM)" for `EPERM`; a code the system does not know is returned as it is. */
 export const describeCode = (code: string): string => {
   for (const [name, text] of getSystemErrorMap().values()) if (name === code) return `${text} (${code})`

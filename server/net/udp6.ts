@@ -13,7 +13,7 @@ import { socketAddress } from './peer-address.ts'
 import { wrapSocket } from './server-socket.ts'
 import { RECEIVE_BUFFER_BYTES } from './socket.ts'
 import type { DatagramSocket, OpenOptions, Opening } from './socket.ts'
-import { describeCode } from './socket-error.ts'
+import { codeOf, describeCode } from './socket-error.ts'
 import type { Attempt, SocketError } from './socket-error.ts'
 
 /** A bound IPv6 socket. Link-local addresses may be sent to with or without `%interface` when it is on an interface. */
@@ -151,7 +151,7 @@ const joinGroup = (bound: BoundSocket, group: string, attempt: Attempt): Either<
     return E.right(true)
   } catch (error) {
     bound.socket.close()
-    const code = (error as NodeJS.ErrnoException).code ?? (error as Error).message
+    const code = codeOf(error)
     const message = `cannot join ${group} on ${attempt.interfaceName}: ${describeCode(code)}`
     return E.left({ _tag: 'SocketFailed', code, message })
   }
